@@ -1,0 +1,80 @@
+//! The one error type: a kind to act on, a message that names the thing, a source to debug.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What went wrong, as far as a caller would act differently on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A course or usage key that is not one.
+    InvalidKey,
+    /// A transformer that is not registered, registered twice, or has impossible versions.
+    Registry,
+    /// Neither the store nor the module store has the course, or the course lacks the block.
+    NotFound,
+    /// The course's source cannot be read as a course at all.
+    InvalidCourse,
+    /// A transformer failed while it collected or transformed.
+    Transformer,
+    /// A limit that protects memory or time was exceeded; the message names limit and value.
+    LimitExceeded,
+    /// Another writer was faster, or newer: nothing was written.
+    Conflict,
+    /// Another process has the store open; the message names its pid where it is known.
+    OpenElsewhere,
+    /// Written by a newer release or in a newer format. It was not touched.
+    TooNew,
+    /// Stored bytes that fail their checks. Derived data can be collected again.
+    Damaged,
+    /// The engine or the file system refused; the source tells more.
+    Storage,
+}
+
+/// An error of this crate. See [`ErrorKind`] for what to act on.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync + 'static>>,
+}
+
+/// [`std::result::Result`] with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` whose `message` names the thing, in lower case without a full stop.
+    /// Public for those who write engines, module stores and transformers.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The same error, with what caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What to act on.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,3 @@
+//! The `courseblocks` command.
+
+fn main() {}
