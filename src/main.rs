@@ -1,3 +1,9 @@
-//! The `courseblocks` command.
+//! The `courseblocks` command, with the stock transformers of Open edX.
 
-fn main() {}
+use std::process::ExitCode;
+
+use courseblocks::Registry;
+
+fn main() -> ExitCode {
+    courseblocks::cli::main(Registry::standard())
+}

@@ -1,0 +1,235 @@
+//! The operator's command line: arguments in, answers out. It decides nothing about courses that
+//! the library does not decide, and it alone prints and reads the clock and the environment.
+
+mod blocks;
+mod courses;
+mod demo;
+mod failure;
+mod get;
+mod import;
+mod inspect;
+mod json;
+mod output;
+mod problems;
+mod progress;
+mod sources;
+mod structure;
+mod table;
+mod text;
+mod update;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::error::Result;
+use crate::manager::Manager;
+use crate::store::Store;
+use crate::transformer::Registry;
+use failure::{Answer, Failure};
+use output::Output;
+use progress::Progress;
+use sources::Sources;
+
+/// Runs the command line with the transformers of `registry`, and answers with its exit status:
+/// 0 yes or done, 1 no or some failed, 2 bad usage, 3 the store failed.
+///
+/// A deployment with transformers of its own has every command by this:
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use courseblocks::Registry;
+///
+/// fn main() -> ExitCode {
+///     let registry = Registry::standard(); // .register(…) its own beside them
+///     courseblocks::cli::main(registry)
+/// }
+/// ```
+#[must_use]
+pub fn main(registry: Registry) -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refused) => return tell_usage(&refused),
+    };
+    let Arguments { global, command } = arguments;
+    let progress = if global.no_progress {
+        Progress::never()
+    } else {
+        Progress::on_a_terminal()
+    };
+    let mut output = Output::new(global.format, progress);
+    let context = Context {
+        store: global.store,
+        registry: Arc::new(registry),
+        verbose: global.verbose,
+    };
+    let answer = command.run(&context, &mut output);
+    let finished = output.finish();
+    match answer.and_then(|answer| finished.map(|()| answer)) {
+        Ok(answer) => answer.into(),
+        Err(failure) => {
+            output.notice(&format!("error: {failure}"));
+            failure.into()
+        }
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "courseblocks",
+    version,
+    about = "Keeps what transformers collect from Open edX courses, versioned",
+    after_help = "Exit status: 0 yes or done, 1 no or some failed, 2 bad usage, 3 the store failed."
+)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Where the store is
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "COURSEBLOCKS_STORE",
+        default_value = "./courseblocks-data",
+        value_hint = ValueHint::DirPath
+    )]
+    store: PathBuf,
+    /// How answers are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Never draw a progress bar; without this there is one on a terminal
+    #[arg(long, global = true)]
+    no_progress: bool,
+    /// Tell more: every problem of a course, everything that is up to date
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people; its form may change
+    Text,
+    /// For programs; its form is a promise and carries a schema number
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Import(import::Import),
+    Courses(courses::Courses),
+    Delete(courses::Delete),
+    Structure(structure::Structure),
+    Get(get::Get),
+    Blocks(blocks::Blocks),
+    Inspect(inspect::Inspect),
+    Update(update::Update),
+    Verify(verify::Verify),
+    Demo(demo::Demo),
+}
+
+impl Command {
+    fn run(&self, context: &Context, output: &mut Output) -> Result<Answer, Failure> {
+        match self {
+            Self::Import(command) => command.run(context, output),
+            Self::Courses(command) => command.run(context, output),
+            Self::Delete(command) => command.run(context, output),
+            Self::Structure(command) => command.run(context, output),
+            Self::Get(command) => command.run(context, output),
+            Self::Blocks(command) => command.run(context, output),
+            Self::Inspect(command) => command.run(context, output),
+            Self::Update(command) => command.run(context, output),
+            Self::Verify(command) => command.run(context, output),
+            Self::Demo(command) => command.run(output),
+        }
+    }
+}
+
+/// What all commands share.
+struct Context {
+    store: PathBuf,
+    registry: Arc<Registry>,
+    verbose: bool,
+}
+
+impl Context {
+    /// The store that is there. A mistyped path must not become an empty store.
+    fn open(&self) -> Result<Arc<Store>, Failure> {
+        if !self.store.is_dir() {
+            let place = self.store.display();
+            let advice = "`import` creates one, `--store` says where it is";
+            return Err(Failure::store(format!(
+                "there is no store at {place}; {advice}"
+            )));
+        }
+        self.open_or_create()
+    }
+
+    fn open_or_create(&self) -> Result<Arc<Store>, Failure> {
+        let store = Store::open(&self.store).map_err(|error| Failure::opening(&error))?;
+        Ok(Arc::new(store))
+    }
+
+    /// The release that this program is, on its store.
+    fn manager(&self) -> Result<Manager, Failure> {
+        let store = self.open()?;
+        let sources = Arc::new(Sources::new(Arc::clone(&store)));
+        Ok(Manager::new(store, Arc::clone(&self.registry), sources))
+    }
+
+    /// All of the release's transformers in order, or those that were named.
+    fn transformers<'a>(&'a self, named: &'a [String]) -> Result<Vec<&'a str>, Failure> {
+        if named.is_empty() {
+            return Ok(self.registry.names().collect());
+        }
+        for name in named {
+            self.registry.versions(name)?;
+        }
+        Ok(named.iter().map(String::as_str).collect())
+    }
+}
+
+/// Help and version are answers, everything else that clap says is bad usage. Who closed the pipe
+/// has seen enough.
+fn tell_usage(refused: &clap::Error) -> ExitCode {
+    match refused.print() {
+        _ if !refused.use_stderr() => ExitCode::SUCCESS,
+        _ => Failure::usage("").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_what_its_exit_status_means() {
+        for command in Arguments::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let after_help = command.get_after_help().map(ToString::to_string);
+            let after_help = after_help.unwrap_or_default();
+            assert!(
+                after_help.contains("Exit status: 0"),
+                "{name}: {after_help:?}"
+            );
+        }
+    }
+}

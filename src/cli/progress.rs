@@ -1,0 +1,99 @@
+//! A progress bar with rate and time left, on stderr when that is a terminal. Knows counts, not
+//! what is counted.
+
+use std::fmt;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+/// Work under way, or none.
+#[derive(Debug)]
+pub(super) struct Progress {
+    is_wanted: bool,
+    bar: Option<ProgressBar>,
+}
+
+const TEMPLATE: &str = "{bar:20} {pos}/{len} courses, {rate}, {eta} left  {wide_msg:.dim}";
+
+impl Progress {
+    /// A bar once something is counted, if stderr is a terminal.
+    pub(super) fn on_a_terminal() -> Self {
+        Self {
+            is_wanted: true,
+            bar: None,
+        }
+    }
+
+    /// Never a bar.
+    pub(super) fn never() -> Self {
+        Self {
+            is_wanted: false,
+            bar: None,
+        }
+    }
+
+    /// Begins to count `courses`.
+    pub(super) fn begin(&mut self, courses: usize) {
+        if !self.is_wanted {
+            return;
+        }
+        let courses = u64::try_from(courses).unwrap_or(u64::MAX);
+        // Draws nothing where stderr is no terminal.
+        let bar = ProgressBar::with_draw_target(Some(courses), ProgressDrawTarget::stderr());
+        bar.set_style(style());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.bar = Some(bar);
+    }
+
+    /// Says which course it is now.
+    pub(super) fn at(&self, course: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(course.to_owned());
+        }
+    }
+
+    /// One more course is done.
+    pub(super) fn advance(&self) {
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Prints without tearing the bar.
+    pub(super) fn aside<R>(&self, print: impl FnOnce() -> R) -> R {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    let style = ProgressStyle::with_template(TEMPLATE);
+    // A test sees to it that the template can be drawn.
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key(
+        "rate",
+        |state: &ProgressState, text: &mut dyn fmt::Write| {
+            // A bar that cannot be drawn changes nothing.
+            let _ = write!(text, "{:.1}/s", state.per_sec());
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_has_a_template_that_can_be_drawn() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+}
