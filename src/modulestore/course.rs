@@ -1,0 +1,380 @@
+//! A course as its author published it: blocks, their own and inherited fields, their bodies, and
+//! what could not be read. Defaults of fields are not filled in here: they belong to who reads.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::field::{FieldMap, FieldValue};
+use crate::key::{CourseKey, UsageKey};
+use crate::structure::{BlockIndex, BlockStructure, StructureBuilder};
+
+/// Which published content a course was read from. Opaque: equal means unchanged, nothing more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SourceVersion(String);
+
+impl SourceVersion {
+    /// The longest source version, in bytes: it is stored with every course.
+    pub const MAX_BYTES: usize = 255;
+
+    /// A version that a module store made, such as a hash or an edit timestamp.
+    ///
+    /// # Errors
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded) above [`MAX_BYTES`](Self::MAX_BYTES).
+    pub fn new(version: impl Into<String>) -> Result<Self> {
+        let version = version.into();
+        if version.len() > Self::MAX_BYTES {
+            let message = format!(
+                "a source version of {} bytes exceeds the limit of {}",
+                version.len(),
+                Self::MAX_BYTES
+            );
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        Ok(Self(version))
+    }
+
+    /// The version as its module store wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SourceVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for SourceVersion {
+    type Error = Error;
+
+    fn try_from(version: String) -> Result<Self> {
+        Self::new(version)
+    }
+}
+
+impl From<SourceVersion> for String {
+    fn from(version: SourceVersion) -> Self {
+        version.0
+    }
+}
+
+/// One block as its author wrote it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Block {
+    /// Values set on the block itself.
+    pub fields: FieldMap,
+    /// What inheritance brings from the ancestors. Shared between blocks, so it may also name
+    /// fields that the block sets itself: those win ([`Course::field`]).
+    pub inherited: Arc<FieldMap>,
+    /// Attributes that are no field of the block's type, kept as they were.
+    pub xml_attributes: FieldMap,
+    /// The file that defines the block, relative to the course's root; `None` when inline.
+    pub source_file: Option<String>,
+    /// The content itself.
+    pub body: Body,
+}
+
+/// The content of a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// Nothing of its own: containers and blocks that are all fields.
+    #[default]
+    None,
+    /// Markup or text of the block, byte for byte as in `path` where it has a file of its own.
+    Text {
+        /// The file, relative to the course's root; `None` when inline.
+        path: Option<String>,
+        /// What it holds.
+        text: String,
+    },
+}
+
+/// A published course: its DAG, and a [`Block`] for every position of it.
+#[derive(Clone, Debug)]
+pub struct Course {
+    key: CourseKey,
+    source_version: SourceVersion,
+    structure: BlockStructure,
+    // Invariant: one for every position of `structure`, in that order.
+    blocks: Vec<Block>,
+    report: Report,
+    detached: Vec<DetachedBlock>,
+    drafts: Drafts,
+}
+
+impl Course {
+    /// The course's key.
+    #[must_use]
+    pub fn key(&self) -> &CourseKey {
+        &self.key
+    }
+
+    /// The published content that this is.
+    #[must_use]
+    pub fn source_version(&self) -> &SourceVersion {
+        &self.source_version
+    }
+
+    /// The DAG. Its positions are those of [`block`](Self::block) and of every stored column.
+    #[must_use]
+    pub fn structure(&self) -> &BlockStructure {
+        &self.structure
+    }
+
+    /// The block at a position; `None` for a position beyond the course.
+    #[must_use]
+    pub fn block(&self, position: BlockIndex) -> Option<&Block> {
+        self.blocks.get(position.as_usize())
+    }
+
+    /// The value that a field has by itself or by inheritance; `None` means the field's default.
+    #[must_use]
+    pub fn field(&self, position: BlockIndex, name: &str) -> Option<&FieldValue> {
+        let block = self.block(position)?;
+        block.fields.get(name).or_else(|| block.inherited.get(name))
+    }
+
+    /// The value set on the block itself ("explicit"), not inherited.
+    #[must_use]
+    pub fn explicit_field(&self, position: BlockIndex, name: &str) -> Option<&FieldValue> {
+        self.block(position)?.fields.get(name)
+    }
+
+    /// What could not be read, or only with a doubt.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Pages and pieces outside the tree: about, updates, static tabs. Not part of the DAG.
+    #[must_use]
+    pub fn detached(&self) -> &[DetachedBlock] {
+        &self.detached
+    }
+
+    /// Unpublished versions of blocks. Not part of the DAG, and never collected.
+    #[must_use]
+    pub fn drafts(&self) -> &Drafts {
+        &self.drafts
+    }
+}
+
+/// A block outside the tree, such as an about page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetachedBlock {
+    /// Its key; the type is `about`, `course_info`, `static_tab` or `custom_tag_template`.
+    pub key: UsageKey,
+    /// The file, relative to the course's root.
+    pub path: String,
+    /// The file's text.
+    pub text: String,
+    /// Its fields, such as the name of a static tab.
+    pub fields: FieldMap,
+}
+
+/// The unpublished part of an export.
+#[derive(Clone, Debug, Default)]
+pub struct Drafts {
+    /// The blocks that Studio exported as drafts, in the order of their paths.
+    pub roots: Vec<DraftRoot>,
+    /// Every block of every draft subtree.
+    pub blocks: Vec<Draft>,
+    /// What could not be read.
+    pub problems: Vec<Problem>,
+}
+
+/// Where a draft belongs in the published tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DraftRoot {
+    /// The block that is a draft.
+    pub key: UsageKey,
+    /// Its parent in the course.
+    pub parent: Option<UsageKey>,
+    /// Its place among the parent's children.
+    pub index: Option<usize>,
+    /// The file, relative to the course's root.
+    pub path: String,
+    /// False when its parent is a draft as well, so that it comes with that one.
+    pub subtree_root: bool,
+}
+
+/// One block of a draft subtree.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Its key, the same as that of the published version where there is one.
+    pub key: UsageKey,
+    /// Its fields and body.
+    pub block: Block,
+    /// Its children in order.
+    pub children: Vec<UsageKey>,
+}
+
+/// What an import noticed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Report {
+    /// What is missing from the course because it could not be read.
+    pub errors: Vec<Problem>,
+    /// What was read, but perhaps not as the author meant it.
+    pub warnings: Vec<Problem>,
+}
+
+/// One finding of an import.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Problem {
+    /// What kind of finding it is.
+    pub kind: ProblemKind,
+    /// The file, relative to the course's root, where there is one.
+    pub path: Option<String>,
+    /// The line in that file, from 1, where it is known.
+    pub line: Option<u32>,
+    /// The block whose child it would have been.
+    pub parent: Option<UsageKey>,
+    /// Its place among that parent's children in the document, from 0.
+    pub position: Option<u32>,
+    /// What happened, in words, without any content of the file.
+    pub message: String,
+}
+
+/// The kinds of findings, named as in the reports that users compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// A definition or body file that is not there.
+    MissingFile,
+    /// A file that is not XML.
+    MalformedXml,
+    /// A block whose name no usage key can hold.
+    InvalidName,
+    /// A second pointer to a block of a type whose names are unique.
+    DuplicatePointer,
+    /// A file that is not UTF-8.
+    BadUtf8,
+    /// A policy file, or an entry of one, that cannot be used.
+    BadPolicyJson,
+    /// A block that contains itself.
+    Cycle,
+    /// A name that leads out of the course's directory.
+    PathEscape,
+    /// A document that declares entities, which could expand without bound.
+    EntityDeclaration,
+    /// A value that its field's type refuses: the field stays unset.
+    BadFieldValue,
+    /// A second, different definition of the same block: the later one stands.
+    Redefinition,
+    /// Text between the children of a container.
+    StrayText,
+    /// A part of the course that is beyond a limit.
+    LimitExceeded,
+    /// An attribute of the root that was guessed because it is missing.
+    MissingAttribute,
+}
+
+impl ProblemKind {
+    /// The kind as it is printed, for example `missing_file`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingFile => "missing_file",
+            Self::MalformedXml => "malformed_xml",
+            Self::InvalidName => "invalid_name",
+            Self::DuplicatePointer => "duplicate_pointer",
+            Self::BadUtf8 => "bad_utf8",
+            Self::BadPolicyJson => "bad_policy_json",
+            Self::Cycle => "cycle",
+            Self::PathEscape => "path_escape",
+            Self::EntityDeclaration => "entity_declaration",
+            Self::BadFieldValue => "bad_field_value",
+            Self::Redefinition => "redefinition",
+            Self::StrayText => "stray_text",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::MissingAttribute => "missing_attribute",
+        }
+    }
+}
+
+impl fmt::Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Puts a [`Course`] together, block by block, in the order in which the tree is walked.
+#[derive(Debug)]
+pub struct CourseBuilder {
+    key: CourseKey,
+    source_version: SourceVersion,
+    structure: StructureBuilder,
+    blocks: HashMap<UsageKey, Block>,
+    report: Report,
+    detached: Vec<DetachedBlock>,
+    drafts: Drafts,
+}
+
+impl CourseBuilder {
+    /// A course that has only a root so far.
+    #[must_use]
+    pub fn new(key: CourseKey, root: UsageKey, source_version: SourceVersion) -> Self {
+        Self {
+            key,
+            source_version,
+            structure: StructureBuilder::new(root),
+            blocks: HashMap::new(),
+            report: Report::default(),
+            detached: Vec::new(),
+            drafts: Drafts::default(),
+        }
+    }
+
+    /// Defines a block. A second definition of the same key replaces the first.
+    pub fn define(&mut self, key: UsageKey, block: Block) {
+        self.blocks.insert(key, block);
+    }
+
+    /// Appends `child` to the children of `parent`. The same child may be added again, and to
+    /// several parents.
+    pub fn add_child(&mut self, parent: &UsageKey, child: &UsageKey) {
+        self.structure.add_relation(parent, child);
+    }
+
+    /// Notes what could not be read.
+    pub fn report(&mut self) -> &mut Report {
+        &mut self.report
+    }
+
+    /// Adds a block outside the tree.
+    pub fn add_detached(&mut self, block: DetachedBlock) {
+        self.detached.push(block);
+    }
+
+    /// Sets the unpublished part.
+    pub fn set_drafts(&mut self, drafts: Drafts) {
+        self.drafts = drafts;
+    }
+
+    /// The course. A block that is part of the tree but was never defined has no fields.
+    ///
+    /// # Errors
+    /// [`InvalidCourse`](ErrorKind::InvalidCourse) when the relations hold a cycle,
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded) when there are too many blocks.
+    pub fn build(mut self) -> Result<Course> {
+        let structure = self.structure.build()?;
+        let blocks = structure
+            .keys()
+            .map(|key| self.blocks.remove(key).unwrap_or_default())
+            .collect();
+        Ok(Course {
+            key: self.key,
+            source_version: self.source_version,
+            structure,
+            blocks,
+            report: self.report,
+            detached: self.detached,
+            drafts: self.drafts,
+        })
+    }
+}
