@@ -2,6 +2,7 @@
 
 mod error;
 mod field;
+pub mod record;
 mod timestamp;
 mod version;
 
