@@ -3,6 +3,7 @@
 mod error;
 mod field;
 mod key;
+pub mod record;
 mod timestamp;
 mod version;
 
