@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::checksum::Seed;
 use super::codec::{self, EncodeError};
 use super::varint;
+use crate::error::{Error, ErrorKind};
 
 /// Consecutive entries that share a checksum and a row of the directory. Part of the format.
 ///
@@ -43,6 +44,16 @@ pub enum WriteError {
     /// A value refused to become bytes.
     #[error(transparent)]
     Encode(EncodeError),
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        let kind = match error {
+            WriteError::TooManyEntries | WriteError::TooLong => ErrorKind::LimitExceeded,
+            WriteError::Encode(_) => ErrorKind::Transformer,
+        };
+        Self::new(kind, "a record cannot be written").with_source(error)
+    }
 }
 
 /// Takes the values of a course's blocks in the order of the blocks. After an error it is as it

@@ -6,6 +6,8 @@ use bincode::enc::write::Writer;
 use bincode::error::{DecodeError as BincodeDecodeError, EncodeError as BincodeEncodeError};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind};
+
 /// A value that cannot become bytes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,6 +28,13 @@ pub enum EncodeError {
 #[derive(Debug, thiserror::Error)]
 #[error("bytes are not the value that was asked for")]
 pub struct DecodeError(#[source] BincodeDecodeError);
+
+/// The bytes passed their checks, so it is the type that does not fit them.
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        Self::new(ErrorKind::Transformer, "stored data cannot be decoded").with_source(error)
+    }
+}
 
 /// Appends `value` to `buffer`, in at most `max_len` bytes. After an error `buffer` is as it was.
 pub fn encode_into<T>(buffer: &mut Vec<u8>, value: &T, max_len: usize) -> Result<(), EncodeError>

@@ -56,6 +56,7 @@ pub use column::{Column, Entries, Entry, VerifiedColumn};
 pub use header::{Generation, HEADER_LEN, Header, Meta};
 
 use self::checksum::Seed;
+use crate::error::{Error, ErrorKind};
 
 /// Why a record, or a part of one, is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +106,16 @@ pub enum RecordError {
     },
 }
 
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        let kind = match error {
+            RecordError::TooNew { .. } => ErrorKind::TooNew,
+            _ => ErrorKind::Damaged,
+        };
+        Self::new(kind, "a record cannot be read").with_source(error)
+    }
+}
+
 /// A record whose header has been checked. The body is verified where it is read.
 #[derive(Clone, Debug)]
 pub struct Record<B> {
@@ -147,6 +158,38 @@ impl<B: AsRef<[u8]>> Record<B> {
     pub fn column(&self) -> Column<'_> {
         let body = self.bytes.as_ref().get(HEADER_LEN..).unwrap_or_default();
         Column::new(self.header, self.seed, body)
+    }
+}
+
+impl<B: AsRef<[u8]>> Record<B> {
+    /// Verifies the whole body, once for all later reads of it.
+    ///
+    /// # Errors
+    /// [`RecordError::BodyChecksum`]
+    pub fn verify(self) -> Result<VerifiedRecord<B>, RecordError> {
+        self.column().verify()?;
+        Ok(VerifiedRecord(self))
+    }
+}
+
+/// A record of which every byte has been verified.
+#[derive(Clone, Debug)]
+pub struct VerifiedRecord<B>(
+    // Invariant: its body passed its checksum, and the bytes do not change.
+    Record<B>,
+);
+
+impl<B: AsRef<[u8]>> VerifiedRecord<B> {
+    /// The header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        self.0.header()
+    }
+
+    /// The values, to be read from end to end without checking them again.
+    #[must_use]
+    pub fn column(&self) -> VerifiedColumn<'_> {
+        VerifiedColumn::of(self.0.column())
     }
 }
 
