@@ -5,63 +5,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::field::{FieldMap, FieldValue};
 use crate::key::{CourseKey, UsageKey};
+use crate::source_version::SourceVersion;
 use crate::structure::{BlockIndex, BlockStructure, StructureBuilder};
-
-/// Which published content a course was read from. Opaque: equal means unchanged, nothing more.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SourceVersion(String);
-
-impl SourceVersion {
-    /// The longest source version, in bytes: it is stored with every course.
-    pub const MAX_BYTES: usize = 255;
-
-    /// A version that a module store made, such as a hash or an edit timestamp.
-    ///
-    /// # Errors
-    /// [`LimitExceeded`](ErrorKind::LimitExceeded) above [`MAX_BYTES`](Self::MAX_BYTES).
-    pub fn new(version: impl Into<String>) -> Result<Self> {
-        let version = version.into();
-        if version.len() > Self::MAX_BYTES {
-            let message = format!(
-                "a source version of {} bytes exceeds the limit of {}",
-                version.len(),
-                Self::MAX_BYTES
-            );
-            return Err(Error::new(ErrorKind::LimitExceeded, message));
-        }
-        Ok(Self(version))
-    }
-
-    /// The version as its module store wrote it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SourceVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for SourceVersion {
-    type Error = Error;
-
-    fn try_from(version: String) -> Result<Self> {
-        Self::new(version)
-    }
-}
-
-impl From<SourceVersion> for String {
-    fn from(version: SourceVersion) -> Self {
-        version.0
-    }
-}
 
 /// One block as its author wrote it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,6 +50,7 @@ pub struct Course {
     structure: BlockStructure,
     // Invariant: one for every position of `structure`, in that order.
     blocks: Vec<Block>,
+    origin: Option<String>,
     report: Report,
     detached: Vec<DetachedBlock>,
     drafts: Drafts,
@@ -143,6 +92,19 @@ impl Course {
     #[must_use]
     pub fn explicit_field(&self, position: BlockIndex, name: &str) -> Option<&FieldValue> {
         self.block(position)?.fields.get(name)
+    }
+
+    /// The blocks by position.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Where the module store found the course, such as a path, if it said so. It is kept with
+    /// the course's records, so that an update finds the source again.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
     }
 
     /// What could not be read, or only with a doubt.
@@ -241,7 +203,9 @@ pub struct Problem {
 }
 
 /// The kinds of findings, named as in the reports that users compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[non_exhaustive]
 pub enum ProblemKind {
     /// A definition or body file that is not there.
@@ -310,6 +274,7 @@ pub struct CourseBuilder {
     source_version: SourceVersion,
     structure: StructureBuilder,
     blocks: HashMap<UsageKey, Block>,
+    origin: Option<String>,
     report: Report,
     detached: Vec<DetachedBlock>,
     drafts: Drafts,
@@ -324,6 +289,7 @@ impl CourseBuilder {
             source_version,
             structure: StructureBuilder::new(root),
             blocks: HashMap::new(),
+            origin: None,
             report: Report::default(),
             detached: Vec::new(),
             drafts: Drafts::default(),
@@ -339,6 +305,11 @@ impl CourseBuilder {
     /// several parents.
     pub fn add_child(&mut self, parent: &UsageKey, child: &UsageKey) {
         self.structure.add_relation(parent, child);
+    }
+
+    /// Says where the course was found.
+    pub fn set_origin(&mut self, origin: impl Into<String>) {
+        self.origin = Some(origin.into());
     }
 
     /// Notes what could not be read.
@@ -359,12 +330,14 @@ impl CourseBuilder {
     /// The course. A block that is part of the tree but was never defined has no fields.
     ///
     /// # Errors
-    /// [`InvalidCourse`](ErrorKind::InvalidCourse) when the relations hold a cycle,
-    /// [`LimitExceeded`](ErrorKind::LimitExceeded) when there are too many blocks.
+    /// [`InvalidCourse`](crate::ErrorKind::InvalidCourse) when the relations hold a cycle,
+    /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) when there are too many blocks.
     pub fn build(mut self) -> Result<Course> {
         let structure = self.structure.build()?;
         let blocks = structure
             .keys()
+            .as_slice()
+            .iter()
             .map(|key| self.blocks.remove(key).unwrap_or_default())
             .collect();
         Ok(Course {
@@ -372,6 +345,7 @@ impl CourseBuilder {
             source_version: self.source_version,
             structure,
             blocks,
+            origin: self.origin,
             report: self.report,
             detached: self.detached,
             drafts: self.drafts,

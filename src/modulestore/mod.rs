@@ -5,9 +5,10 @@ mod course;
 #[cfg(feature = "olx")]
 pub mod olx;
 
+pub use crate::source_version::SourceVersion;
 pub use course::{
     Block, Body, Course, CourseBuilder, DetachedBlock, Draft, DraftRoot, Drafts, Problem,
-    ProblemKind, Report, SourceVersion,
+    ProblemKind, Report,
 };
 
 use crate::error::Result;
