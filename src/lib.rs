@@ -2,10 +2,15 @@
 
 mod error;
 mod field;
+mod key;
 mod timestamp;
 mod version;
 
 pub use error::{Error, ErrorKind, Result};
 pub use field::{FieldMap, FieldValue};
+pub use key::{
+    CourseKey, CourseKeyKind, KeyError, MAX_KEY_BYTES, UsageKey, UsageKeyKind, clean_name,
+    is_word_character,
+};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use version::{MinReader, ReadVersion, Verdict, Versions, WriteVersion};

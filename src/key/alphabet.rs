@@ -1,0 +1,154 @@
+//! The characters that the parts of keys are made of. Knows neither the parts nor their order.
+
+use unicode_general_category::{GeneralCategory, get_general_category};
+
+/// A set of characters: a part of a key is one or more of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alphabet {
+    /// Word characters and `- ~ . :`, for all that comes with a `-v1` prefix.
+    Key,
+    /// Word characters and `- ~ . : %`, for ids and revisions after `i4x://`.
+    LocationId,
+    /// Word characters and `- . %`, for the slash form. It is also what names are cleaned to.
+    Slash,
+    /// Word characters and `- .`, for slugs and ids in libraries of the second kind.
+    Slug,
+    /// ASCII letters and digits and `_ - .`, for their orgs and types.
+    Ascii,
+}
+
+impl Alphabet {
+    /// The first character of `text` that the alphabet does not have.
+    pub(super) fn first_foreign(self, text: &str) -> Option<char> {
+        text.chars().find(|character| !self.has(*character))
+    }
+
+    fn has(self, character: char) -> bool {
+        let signs = match self {
+            Self::Key => "-~.:",
+            Self::LocationId => "-~.:%",
+            Self::Slash => "-.%",
+            Self::Slug => "-.",
+            Self::Ascii => {
+                return character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');
+            }
+        };
+        is_word_character(character) || signs.contains(character)
+    }
+}
+
+/// Whether `character` is a letter or number of any script (Unicode category L or N) or `_`.
+///
+/// This is `\w` of Python, with which the original checks its keys. It is narrower than `\w` of
+/// most regular expression libraries: combining marks and joiners are out.
+///
+/// Python 3.11 knows Unicode 14, this function Unicode 16. A letter assigned in between is a word
+/// character here before the platform runs on a Python that knows it. The other way round, a
+/// course that a newer platform accepts would be refused for no fault of its own.
+#[must_use]
+pub fn is_word_character(character: char) -> bool {
+    use GeneralCategory as Category;
+
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric() || character == '_';
+    }
+    matches!(
+        get_general_category(character),
+        Category::UppercaseLetter
+            | Category::LowercaseLetter
+            | Category::TitlecaseLetter
+            | Category::ModifierLetter
+            | Category::OtherLetter
+            | Category::DecimalNumber
+            | Category::LetterNumber
+            | Category::OtherNumber
+    )
+}
+
+/// A name as an id: every character other than word characters and `. % -` becomes `_`, and `_`
+/// never follows `_`. An empty name stays empty.
+///
+/// ```
+/// assert_eq!(courseblocks::clean_name("Week 3: Kepler's Laws"), "Week_3_Kepler_s_Laws");
+/// ```
+#[must_use]
+pub fn clean_name(name: &str) -> String {
+    let mut cleaned = String::with_capacity(name.len());
+    for character in name.chars() {
+        if character != '_' && Alphabet::Slash.has(character) {
+            cleaned.push(character);
+        } else if !cleaned.ends_with('_') {
+            cleaned.push('_');
+        }
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_and_numbers_of_every_script_are_word_characters() {
+        for character in [
+            '_', 'a', 'Z', '7', 'ß', 'Ω', 'ж', '語', '٣', '¾', 'Ⅻ', 'ʷ', 'ª',
+        ] {
+            assert!(is_word_character(character), "{character:?}");
+        }
+    }
+
+    #[test]
+    fn marks_joiners_and_signs_are_no_word_characters() {
+        for character in [
+            ' ', '-', '.', '%', '\n', '\0', '\u{300}', '\u{200c}', '‿', '€', '🙂', '\u{a0}',
+        ] {
+            assert!(!is_word_character(character), "{character:?}");
+        }
+    }
+
+    #[test]
+    fn the_short_way_for_ascii_agrees_with_the_general_category() {
+        for character in (0..=0x7f_u8).map(char::from) {
+            let category = get_general_category(character).abbreviation();
+            let expected = category.starts_with(['L', 'N']) || character == '_';
+            assert_eq!(is_word_character(character), expected, "{character:?}");
+        }
+    }
+
+    #[test]
+    fn alphabets_differ_in_their_signs_only() {
+        #[track_caller]
+        fn check(alphabet: Alphabet, signs: &str) {
+            let found: String = ('\0'..='\u{ff}')
+                .filter(|character| !is_word_character(*character))
+                .filter(|character| alphabet.has(*character))
+                .collect();
+            assert_eq!(found, signs);
+        }
+        check(Alphabet::Key, "-.:~");
+        check(Alphabet::LocationId, "%-.:~");
+        check(Alphabet::Slash, "%-.");
+        check(Alphabet::Slug, "-.");
+        check(Alphabet::Ascii, "-.");
+        assert_eq!(Alphabet::Ascii.first_foreign("abcé"), Some('é'));
+        assert_eq!(Alphabet::Slug.first_foreign("abcé"), None);
+    }
+
+    #[test]
+    fn a_cleaned_name_has_no_run_of_underscores() {
+        #[track_caller]
+        fn check(name: &str, cleaned: &str) {
+            assert_eq!(clean_name(name), cleaned);
+        }
+        check("", "");
+        check("Quiz 2", "Quiz_2");
+        check("a _ b", "a_b");
+        check("___", "_");
+        check(" x ", "_x_");
+        check("50% off - v1.2", "50%_off_-_v1.2");
+        check("tab\tand\nnewline", "tab_and_newline");
+        check("Größe", "Größe");
+        // A combining accent is no word character, so the two spellings of é differ.
+        check("e\u{301}t\u{e9}", "e_t\u{e9}");
+    }
+}
