@@ -50,16 +50,16 @@ pub enum CourseKeyKind {
 }
 
 struct Course {
-    /// Invariant: passed [`Parts::check`], and `text` is what it prints.
+    // Invariant: passed `Parts::check`, and `text` is what they print.
     parts: Parts<Box<str>>,
     text: Box<str>,
-    /// What the keys of all blocks of a slash course share.
+    // What the keys of all blocks of a slash course share.
     location: OnceLock<Arc<Location>>,
 }
 
 /// A course key in parts; the derived order is the documented one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Parts<T> {
+struct Parts<T> {
     kind: CourseKeyKind,
     org: Option<T>,
     course: Option<T>,
@@ -78,20 +78,14 @@ impl CourseKey {
     /// `course-v1:ORG+COURSE+RUN`.
     pub fn course_v1(org: &str, course: &str, run: &str) -> Result<Self, KeyError> {
         Self::from_parts(Parts {
-            org: Some(org),
-            course: Some(course),
             run: Some(run),
-            ..Parts::none(CourseKeyKind::CourseV1)
+            ..Parts::new(CourseKeyKind::CourseV1, org, course)
         })
     }
 
     /// `library-v1:ORG+LIBRARY`.
     pub fn library_v1(org: &str, library: &str) -> Result<Self, KeyError> {
-        Self::from_parts(Parts {
-            org: Some(org),
-            course: Some(library),
-            ..Parts::none(CourseKeyKind::LibraryV1)
-        })
+        Self::from_parts(Parts::new(CourseKeyKind::LibraryV1, org, library))
     }
 
     /// The form of the key.
@@ -155,27 +149,25 @@ impl CourseKey {
         })
     }
 
-    /// From the part of a usage key that names the course.
+    /// The course that follows the prefix of a key.
     pub(super) fn from_body(kind: CourseKeyKind, body: &str) -> Result<Self, Problem> {
-        let parts = Parts::split(kind, body)?;
-        parts.check()?;
-        Ok(Self::from_checked_parts(parts))
+        Self::from_unchecked(Parts::split(kind, body)?)
+    }
+
+    pub(super) fn library_v2(org: &str, slug: &str) -> Result<Self, Problem> {
+        Self::from_unchecked(Parts::new(CourseKeyKind::LibraryV2, org, slug))
     }
 
     fn from_parts(parts: Parts<&str>) -> Result<Self, KeyError> {
-        parts
-            .check()
-            .and_then(|()| {
-                let key = Self::from_checked_parts(parts);
-                Problem::check_length(key.as_str().len())?;
-                Ok(key)
-            })
+        Self::from_unchecked(parts)
             .map_err(|problem| KeyError::new(Noun::CourseKey, &parts.to_string(), problem))
     }
 
-    fn from_checked_parts(parts: Parts<&str>) -> Self {
-        Self(Arc::new(Course {
-            text: parts.to_string().into_boxed_str(),
+    fn from_unchecked(parts: Parts<&str>) -> Result<Self, Problem> {
+        parts.check()?;
+        let text = parts.to_string().into_boxed_str();
+        Problem::check_length(text.len())?;
+        Ok(Self(Arc::new(Course {
             parts: Parts {
                 kind: parts.kind,
                 org: parts.org.map(Box::from),
@@ -184,8 +176,9 @@ impl CourseKey {
                 branch: parts.branch.map(Box::from),
                 version_guid: parts.version_guid.map(Box::from),
             },
+            text,
             location: OnceLock::new(),
-        }))
+        })))
     }
 }
 
@@ -251,7 +244,15 @@ impl CourseKeyKind {
     }
 }
 
-impl<T> Parts<T> {
+impl<'a> Parts<&'a str> {
+    fn new(kind: CourseKeyKind, org: &'a str, course: &'a str) -> Self {
+        Self {
+            org: Some(org),
+            course: Some(course),
+            ..Self::none(kind)
+        }
+    }
+
     fn none(kind: CourseKeyKind) -> Self {
         Self {
             kind,
@@ -262,9 +263,7 @@ impl<T> Parts<T> {
             version_guid: None,
         }
     }
-}
 
-impl<'a> Parts<&'a str> {
     /// Finds the parts in what follows the prefix; [`check`](Self::check) looks into them.
     fn split(kind: CourseKeyKind, body: &'a str) -> Result<Self, Problem> {
         let mut fields = body.split(kind.separator()).peekable();
@@ -285,12 +284,8 @@ impl<'a> Parts<&'a str> {
         }
         let version = fields.next_if(|field| has_tag(field, VERSION));
         parts.version_guid = version.and_then(|field| field.strip_prefix(VERSION));
-        match fields.next() {
-            None => Ok(parts),
-            Some(rest) => Err(Problem::Unexpected {
-                value: Quoted::new(rest),
-            }),
-        }
+        Problem::check_end(fields.next())?;
+        Ok(parts)
     }
 
     fn check(&self) -> Result<(), Problem> {
@@ -349,7 +344,7 @@ impl<T: AsRef<str>> fmt::Display for Parts<T> {
 
 impl fmt::Display for CourseKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        f.write_str(self.as_str())
     }
 }
 
@@ -398,5 +393,250 @@ impl Serialize for CourseKey {
 impl<'de> Deserialize<'de> for CourseKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         text::deserialize(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V: &str = "0123456789abcdef01234567";
+
+    #[track_caller]
+    fn check(text: &str, kind: CourseKeyKind, parts: [Option<&str>; 5]) {
+        let key: CourseKey = text.parse().unwrap();
+        let found = [
+            key.org(),
+            key.course(),
+            key.run(),
+            key.branch(),
+            key.version_guid(),
+        ];
+        assert_eq!((key.kind(), found), (kind, parts));
+        assert_eq!(key.to_string(), text);
+        assert_eq!(format!("{key:?}"), format!("\"{text}\""));
+    }
+
+    #[track_caller]
+    fn refuse(text: &str, problem: &str) {
+        let error = text.parse::<CourseKey>().unwrap_err().to_string();
+        let expected = format!("invalid course key {text:?}: {problem}");
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn each_form_is_read_into_its_parts_and_prints_the_input_back() {
+        use CourseKeyKind::{CourseV1, LibraryV1, LibraryV2, Slash};
+        let (o, c, r, v) = (Some("O"), Some("C"), Some("R"), Some(V));
+        check("course-v1:O+C+R", CourseV1, [o, c, r, None, None]);
+        check(
+            "course-v1:O+C+R+branch@b",
+            CourseV1,
+            [o, c, r, Some("b"), None],
+        );
+        check(
+            &format!("course-v1:O+C+R+version@{V}"),
+            CourseV1,
+            [o, c, r, None, v],
+        );
+        check(
+            &format!("course-v1:O+C+R+branch@b+version@{V}"),
+            CourseV1,
+            [o, c, r, Some("b"), v],
+        );
+        check(
+            &format!("course-v1:version@{V}"),
+            CourseV1,
+            [None, None, None, None, v],
+        );
+        check(
+            "course-v1:a:b+~+é.-_",
+            CourseV1,
+            [Some("a:b"), Some("~"), Some("é.-_"), None, None],
+        );
+        check("O/C/R", Slash, [o, c, r, None, None]);
+        check(
+            "O%20/C-1/R.2",
+            Slash,
+            [Some("O%20"), Some("C-1"), Some("R.2"), None, None],
+        );
+        check("library-v1:O+C", LibraryV1, [o, c, None, None, None]);
+        check(
+            "library-v1:O+C+branch@b",
+            LibraryV1,
+            [o, c, None, Some("b"), None],
+        );
+        check(
+            &format!("library-v1:version@{V}"),
+            LibraryV1,
+            [None, None, None, None, v],
+        );
+        check("lib:O:C", LibraryV2, [o, c, None, None, None]);
+        check(
+            "lib:O:größe",
+            LibraryV2,
+            [o, Some("größe"), None, None, None],
+        );
+    }
+
+    #[test]
+    fn names_of_parts_are_ordinary_where_no_at_sign_follows() {
+        for text in [
+            "course-v1:branch+version+type",
+            "course-v1:None+block+branch+branch@branch",
+            "library-v1:version+branch",
+            "course-v1/version/branch",
+            "lib:lib:lib",
+        ] {
+            assert_eq!(text.parse::<CourseKey>().unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_refused_text_is_told_its_wrong_part_and_why() {
+        let unknown = format!("it is not of the form {KNOWN_KINDS}");
+        for text in [
+            "",
+            "O",
+            "O/C",
+            "O/C/R/S",
+            "course-v9:O+C+R",
+            "LIB:O:C",
+            "slashes:O+C+R",
+        ] {
+            refuse(text, &unknown);
+        }
+        refuse("course-v1:", "the course is missing");
+        refuse("course-v1:O+C", "the run is missing");
+        refuse("course-v1:O+C+branch@b", "the run is missing");
+        refuse(
+            &format!("course-v1:branch@b+version@{V}"),
+            "the org is missing",
+        );
+        refuse("course-v1:O++R", "the course is empty");
+        refuse("O/C/", "the run is empty");
+        refuse("library-v1:O+", "the library is empty");
+        refuse("course-v1:O+C+R+branch@", "the branch is empty");
+        refuse(
+            "course-v1:O+C+R+",
+            r#""" is a part too many or out of order"#,
+        );
+        refuse(
+            "library-v1:O+L+R",
+            r#""R" is a part too many or out of order"#,
+        );
+        refuse("lib:O:L:x", r#""x" is a part too many or out of order"#);
+        refuse(
+            &format!("course-v1:O+C+R+version@{V}+branch@b"),
+            r#""branch@b" is a part too many or out of order"#,
+        );
+        refuse(
+            "course-v1:O+C+R+type@t+block@b",
+            r#""type@t" is a part too many or out of order"#,
+        );
+        refuse(
+            "course-v1:O+C c+R",
+            r#"the course "C c" has the character ' ', which is not allowed there"#,
+        );
+        refuse(
+            "course-v1:O+C+R\n",
+            r#"the run "R\n" has the character '\n', which is not allowed there"#,
+        );
+        refuse(
+            "O~/C/R",
+            r#"the org "O~" has the character '~', which is not allowed there"#,
+        );
+        refuse(
+            "lib:é:slug",
+            r#"the org "é" has the character 'é', which is not allowed there"#,
+        );
+        refuse(
+            "lib:O:a~b",
+            r#"the library "a~b" has the character '~', which is not allowed there"#,
+        );
+        refuse(
+            "course-v1:O+C+R+version@12",
+            r#"the version "12" is not 24 lower-case hexadecimal digits"#,
+        );
+        let upper = V.to_uppercase();
+        refuse(
+            &format!("library-v1:O+L+version@{upper}"),
+            &format!("the version {upper:?} is not 24 lower-case hexadecimal digits"),
+        );
+    }
+
+    #[test]
+    fn only_forms_with_a_prefix_of_version_one_have_versions() {
+        for text in [
+            format!("lib:version@{V}"),
+            format!("lib:O:L:version@{V}"),
+            format!("version@{V}"),
+            format!("O/C/version@{V}"),
+        ] {
+            assert!(text.parse::<CourseKey>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn constructors_make_what_parsing_would() {
+        let course = CourseKey::course_v1("O", "C", "R").unwrap();
+        assert_eq!(course, "course-v1:O+C+R".parse().unwrap());
+        let library = CourseKey::library_v1("O", "L").unwrap();
+        assert_eq!(library, "library-v1:O+L".parse().unwrap());
+    }
+
+    #[test]
+    fn constructors_refuse_what_parsing_would() {
+        for (org, course, run) in [
+            ("", "C", "R"),
+            ("O", "C+R", "x"),
+            ("O", "C", "R+branch@b"),
+            ("O", "C", "branch@b"),
+            ("O", "C/D", "R"),
+            ("O", "C", "R%20"),
+        ] {
+            let error = CourseKey::course_v1(org, course, run).unwrap_err();
+            let input = format!("invalid course key \"course-v1:{org}+{course}+{run}\": ");
+            assert!(error.to_string().starts_with(&input), "{error}");
+        }
+        assert!(CourseKey::library_v1("O", "L+R").is_err());
+        assert!(CourseKey::library_v1("version@", V).is_err());
+    }
+
+    #[test]
+    fn keys_of_one_kind_are_ordered_part_by_part() {
+        let sorted = [
+            "course-v1:A+z+z",
+            "course-v1:a+b+c",
+            "course-v1:a+b+c+branch@a",
+            "course-v1:a+b+c+branch@b",
+            "course-v1:a+b+c-",
+            "course-v1:a-+a+a",
+            "course-v1:ab+a+a",
+            "course-v1:ж+a+a",
+            // By text this would come before a/z/z, since '-' is less than '/'.
+            "a/z/z",
+            "a-b/a/a",
+            "library-v1:a+a",
+            "lib:a:a",
+        ]
+        .map(|text| text.parse::<CourseKey>().unwrap());
+        for (position, key) in sorted.iter().enumerate() {
+            for (other_position, other) in sorted.iter().enumerate() {
+                assert_eq!(
+                    key.cmp(other),
+                    position.cmp(&other_position),
+                    "{key} {other}"
+                );
+                assert_eq!(key == other, position == other_position);
+            }
+        }
+    }
+
+    #[test]
+    fn the_forms_of_one_course_are_different_keys() {
+        let new: CourseKey = "course-v1:a+b+c".parse().unwrap();
+        let old: CourseKey = "a/b/c".parse().unwrap();
+        assert_ne!(new, old);
     }
 }

@@ -37,6 +37,7 @@ pub(super) enum Part {
     Run,
     Library,
     Branch,
+    Revision,
     BlockType,
     BlockId,
 }
@@ -102,6 +103,16 @@ impl Problem {
         }
     }
 
+    /// Refuses what comes after the last part.
+    pub(super) fn check_end(rest: Option<&str>) -> Result<(), Self> {
+        match rest {
+            None => Ok(()),
+            Some(rest) => Err(Self::Unexpected {
+                value: Quoted::new(rest),
+            }),
+        }
+    }
+
     /// Refuses what is longer than [`MAX_KEY_BYTES`].
     pub(super) fn check_length(bytes: usize) -> Result<(), Self> {
         if bytes > MAX_KEY_BYTES {
@@ -140,6 +151,7 @@ impl fmt::Display for Part {
             Self::Run => "run",
             Self::Library => "library",
             Self::Branch => "branch",
+            Self::Revision => "revision",
             Self::BlockType => "block type",
             Self::BlockId => "block id",
         })
@@ -175,5 +187,80 @@ impl fmt::Display for Problem {
 impl fmt::Display for Quoted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::key::{CourseKey, UsageKey};
+
+    #[test]
+    fn a_message_stays_one_short_line_whatever_the_input_holds() {
+        let hostile = format!(
+            "course-v1:O+C+R\n\u{1b}[31m\0\u{202e}{}",
+            "x".repeat(10_000)
+        );
+        let message = hostile.parse::<CourseKey>().unwrap_err().to_string();
+        assert!(!message.contains(char::is_control), "{message}");
+        assert!(!message.contains('\u{202e}'), "{message}");
+        assert!(message.len() < 1000, "{message}");
+
+        let course = CourseKey::course_v1("O", "C", "R").unwrap();
+        let message = course.usage_key("html", &hostile).unwrap_err().to_string();
+        assert!(!message.contains(char::is_control), "{message}");
+        assert!(message.len() < 1000, "{message}");
+    }
+
+    #[test]
+    fn long_input_is_cut_between_characters() {
+        let error = "ж".repeat(500).parse::<CourseKey>().unwrap_err();
+        let shown = format!(
+            "invalid course key \"{}\"…: ",
+            "ж".repeat(Quoted::MAX_CHARS)
+        );
+        assert!(error.to_string().starts_with(&shown), "{error}");
+    }
+
+    #[test]
+    fn keys_longer_than_the_limit_are_refused_however_they_are_made() {
+        let org = "o".repeat(MAX_KEY_BYTES - "course-v1:+C+R".len());
+        let longest = CourseKey::course_v1(&org, "C", "R").unwrap();
+        assert_eq!(longest.as_str().len(), MAX_KEY_BYTES);
+        assert_eq!(longest.as_str().parse(), Ok(longest.clone()));
+        let too_long = "it has 1025 bytes, keys at most 1024";
+        for error in [
+            CourseKey::course_v1(&org, "C", "RR").unwrap_err(),
+            format!("{longest}R").parse::<CourseKey>().unwrap_err(),
+        ] {
+            assert!(error.to_string().ends_with(too_long), "{error}");
+        }
+
+        let course: CourseKey = "course-v1:O+C+R".parse().unwrap();
+        let id = "b".repeat(MAX_KEY_BYTES - "block-v1:O+C+R+type@t+block@".len());
+        let longest = course.usage_key("t", &id).unwrap();
+        assert_eq!(longest.to_string().len(), MAX_KEY_BYTES);
+        assert_eq!(longest.to_string().parse(), Ok(longest.clone()));
+        for error in [
+            course.usage_key("tt", &id).unwrap_err(),
+            format!("{longest}b").parse::<UsageKey>().unwrap_err(),
+            longest
+                .map_into_course(&"course-v1:O+C+RR".parse().unwrap())
+                .unwrap_err(),
+        ] {
+            assert!(error.to_string().ends_with(too_long), "{error}");
+        }
+    }
+
+    #[test]
+    fn as_an_error_of_the_crate_it_keeps_its_message_and_source() {
+        let error = "x".parse::<UsageKey>().unwrap_err();
+        let general = Error::from(error.clone());
+        assert_eq!(general.kind(), ErrorKind::InvalidKey);
+        assert_eq!(general.to_string(), error.to_string());
+        let source = general.source().and_then(|source| source.downcast_ref());
+        assert_eq!(source, Some(&error));
     }
 }

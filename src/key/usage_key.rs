@@ -9,7 +9,7 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::alphabet::Alphabet;
-use super::error::{Noun, Part, Problem, Quoted};
+use super::error::{Noun, Part, Problem};
 use super::{CourseKey, CourseKeyKind, KeyError, text};
 
 /// The key of a block, in any form that [`UsageKeyKind`] lists.
@@ -23,8 +23,8 @@ use super::{CourseKey, CourseKeyKind, KeyError, text};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UsageKey {
     context: Context,
-    /// Invariant: `TYPE+ID`. No part can have a `+`, and no type a character below it, so that
-    /// this text is ordered as type and id in turn.
+    // Invariant: `TYPE+ID`. No part can have a `+`, and no type a character below it, so that
+    // this text is ordered as type and id in turn.
     block: Arc<str>,
 }
 
@@ -181,24 +181,25 @@ impl FromStr for UsageKey {
 fn parse(text: &str) -> Result<UsageKey, Problem> {
     Problem::check_length(text.len())?;
     let (context, block_type, block_id) = if let Some(body) = text.strip_prefix(BLOCK_V1) {
-        let (course, block_type, block_id) = split_tagged(body)?;
+        let [course, block_type, block_id] = split_tagged(body)?;
         let course = CourseKey::from_body(CourseKeyKind::CourseV1, course)?;
         (Context::BlockV1(course), block_type, block_id)
     } else if let Some(body) = text.strip_prefix(LIBRARY_BLOCK_V1) {
-        let (library, block_type, block_id) = split_tagged(body)?;
+        let [library, block_type, block_id] = split_tagged(body)?;
         let library = CourseKey::from_body(CourseKeyKind::LibraryV1, library)?;
         (Context::LibraryBlockV1(library), block_type, block_id)
     } else if let Some(body) = text.strip_prefix(LIBRARY_BLOCK_V2) {
-        let (library, block_type, block_id) = split_last_two(body, ':')?;
-        let library = CourseKey::from_body(CourseKeyKind::LibraryV2, library)?;
+        let [org, slug, block_type, block_id] = split_plain(body, ':', Part::Library)?;
+        let library = CourseKey::library_v2(org, slug)?;
         (Context::LibraryBlockV2(library), block_type, block_id)
     } else if let Some(body) = text.strip_prefix(I4X) {
-        let (course, block_type, name) = split_last_two(body, '/')?;
+        let [org, course, block_type, name] = split_plain(body, '/', Part::Course)?;
         let (block_id, revision) = match name.split_once('@') {
             Some((block_id, revision)) => (block_id, Some(revision)),
             None => (name, None),
         };
-        let location = Location::parse(course, revision)?;
+        let location = Location::new(org, course, revision);
+        location.check()?;
         (Context::I4x(Arc::new(location)), block_type, block_id)
     } else {
         return Err(Problem::UnknownKind { known: KNOWN_KINDS });
@@ -207,30 +208,31 @@ fn parse(text: &str) -> Result<UsageKey, Problem> {
     Ok(UsageKey::from_checked(context, block_type, block_id))
 }
 
-/// `COURSE+type@TYPE+block@ID` in its three parts.
-fn split_tagged(body: &str) -> Result<(&str, &str, &str), Problem> {
-    let (rest, block_id) = split_last_tagged(body, BLOCK, Part::BlockId)?;
-    let (course, block_type) = split_last_tagged(rest, TYPE, Part::BlockType)?;
-    Ok((course, block_type, block_id))
+/// Course, type and id of `COURSE+type@TYPE+block@ID`. The course may have a `+` of its own.
+fn split_tagged(body: &str) -> Result<[&str; 3], Problem> {
+    let (rest, block_id) = split_last(body, BLOCK, Part::BlockId)?;
+    let (course, block_type) = split_last(rest, TYPE, Part::BlockType)?;
+    Ok([course, block_type, block_id])
 }
 
-fn split_last_tagged<'a>(
-    text: &'a str,
-    tag: &str,
-    part: Part,
-) -> Result<(&'a str, &'a str), Problem> {
+fn split_last<'a>(text: &'a str, tag: &str, part: Part) -> Result<(&'a str, &'a str), Problem> {
     let (rest, field) = text.rsplit_once('+').ok_or(Problem::Missing(part))?;
     let value = field.strip_prefix(tag).ok_or(Problem::Missing(part))?;
     Ok((rest, value))
 }
 
-fn split_last_two(body: &str, separator: char) -> Result<(&str, &str, &str), Problem> {
-    let missing = Problem::Missing;
-    let (rest, block_id) = body.rsplit_once(separator).ok_or(missing(Part::BlockId))?;
-    let (course, block_type) = rest
-        .rsplit_once(separator)
-        .ok_or(missing(Part::BlockType))?;
-    Ok((course, block_type, block_id))
+/// The four parts that `separator` separates, of which the second is called `course`.
+fn split_plain(body: &str, separator: char, course: Part) -> Result<[&str; 4], Problem> {
+    let mut fields = body.split(separator);
+    let mut next = |part| fields.next().ok_or(Problem::Missing(part));
+    let parts = [
+        next(Part::Org)?,
+        next(course)?,
+        next(Part::BlockType)?,
+        next(Part::BlockId)?,
+    ];
+    Problem::check_end(fields.next())?;
+    Ok(parts)
 }
 
 impl Context {
@@ -264,33 +266,20 @@ impl Context {
 
     /// The printed key of a block here, in order; unused places are empty.
     fn pieces<'a>(&'a self, block_type: &'a str, block_id: &'a str) -> [&'a str; 10] {
+        let tagged = |prefix, course: &'a CourseKey| {
+            let body = course.body();
+            [
+                prefix, body, "+", TYPE, block_type, "+", BLOCK, block_id, "", "",
+            ]
+        };
         match self {
-            Self::BlockV1(course) => {
-                let course = course.body();
-                [
-                    BLOCK_V1, course, "+", TYPE, block_type, "+", BLOCK, block_id, "", "",
-                ]
-            }
-            Self::LibraryBlockV1(library) => {
-                let library = library.body();
-                [
-                    LIBRARY_BLOCK_V1,
-                    library,
-                    "+",
-                    TYPE,
-                    block_type,
-                    "+",
-                    BLOCK,
-                    block_id,
-                    "",
-                    "",
-                ]
-            }
+            Self::BlockV1(course) => tagged(BLOCK_V1, course),
+            Self::LibraryBlockV1(library) => tagged(LIBRARY_BLOCK_V1, library),
             Self::LibraryBlockV2(library) => {
-                let library = library.body();
+                let body = library.body();
                 [
                     LIBRARY_BLOCK_V2,
-                    library,
+                    body,
                     ":",
                     block_type,
                     ":",
@@ -302,11 +291,12 @@ impl Context {
                 ]
             }
             Self::I4x(location) => {
-                let (at, revision) = match &location.revision {
-                    Some(revision) => ("@", &**revision),
-                    None => ("", ""),
-                };
-                let (org, course) = (&*location.org, &*location.course);
+                let Location {
+                    org,
+                    course,
+                    revision,
+                } = &**location;
+                let (at, revision) = revision.as_deref().map_or(("", ""), |name| ("@", name));
                 [
                     I4X, org, "/", course, "/", block_type, "/", block_id, at, revision,
                 ]
@@ -324,22 +314,13 @@ impl Location {
         }
     }
 
-    /// From `ORG/COURSE` and what follows the `@`.
-    fn parse(course: &str, revision: Option<&str>) -> Result<Self, Problem> {
-        let (org, course) = course
-            .split_once('/')
-            .ok_or(Problem::Missing(Part::Course))?;
-        if let Some((_, rest)) = course.split_once('/') {
-            return Err(Problem::Unexpected {
-                value: Quoted::new(rest),
-            });
+    fn check(&self) -> Result<(), Problem> {
+        Problem::check_part(Part::Org, &self.org, Alphabet::Slash)?;
+        Problem::check_part(Part::Course, &self.course, Alphabet::Slash)?;
+        match &self.revision {
+            Some(revision) => Problem::check_part(Part::Revision, revision, Alphabet::LocationId),
+            None => Ok(()),
         }
-        Problem::check_part(Part::Org, org, Alphabet::Slash)?;
-        Problem::check_part(Part::Course, course, Alphabet::Slash)?;
-        if let Some(revision) = revision {
-            Problem::check_part(Part::Branch, revision, Alphabet::LocationId)?;
-        }
-        Ok(Self::new(org, course, revision))
     }
 }
 
@@ -367,5 +348,278 @@ impl Serialize for UsageKey {
 impl<'de> Deserialize<'de> for UsageKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         text::deserialize(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V: &str = "0123456789abcdef01234567";
+
+    #[track_caller]
+    fn check(text: &str, kind: UsageKeyKind, course: Option<&str>, block: (&str, &str)) {
+        let key: UsageKey = text.parse().unwrap();
+        let found = (key.block_type(), key.block_id());
+        assert_eq!((key.kind(), found), (kind, block));
+        assert_eq!(key.course_key().map(CourseKey::as_str), course);
+        assert_eq!(key.to_string(), text);
+        assert_eq!(format!("{key:?}"), format!("\"{text}\""));
+    }
+
+    #[track_caller]
+    fn refuse(text: &str, problem: &str) {
+        let error = text.parse::<UsageKey>().unwrap_err().to_string();
+        assert_eq!(error, format!("invalid usage key {text:?}: {problem}"));
+    }
+
+    #[test]
+    fn each_form_is_read_into_its_parts_and_prints_the_input_back() {
+        use UsageKeyKind::{BlockV1, I4x, LibraryBlockV1, LibraryBlockV2};
+        let course = Some("course-v1:O+C+R");
+        check("block-v1:O+C+R+type@t+block@b", BlockV1, course, ("t", "b"));
+        check(
+            "block-v1:O+C+R+type@a-b.c+block@~:é",
+            BlockV1,
+            course,
+            ("a-b.c", "~:é"),
+        );
+        check(
+            "block-v1:O+C+R+type@block+block@type",
+            BlockV1,
+            course,
+            ("block", "type"),
+        );
+        check(
+            &format!("block-v1:O+C+R+branch@b+version@{V}+type@t+block@b"),
+            BlockV1,
+            Some(&format!("course-v1:O+C+R+branch@b+version@{V}")),
+            ("t", "b"),
+        );
+        check(
+            &format!("block-v1:version@{V}+type@t+block@b"),
+            BlockV1,
+            Some(&format!("course-v1:version@{V}")),
+            ("t", "b"),
+        );
+        check(
+            "lib-block-v1:O+L+type@t+block@b",
+            LibraryBlockV1,
+            Some("library-v1:O+L"),
+            ("t", "b"),
+        );
+        check("lb:O:L:t:b", LibraryBlockV2, Some("lib:O:L"), ("t", "b"));
+        check("i4x://O/C/t/b", I4x, None, ("t", "b"));
+        check("i4x://O/C/t/b@draft", I4x, None, ("t", "b"));
+        check("i4x://O%/C/t/a%20:~b", I4x, None, ("t", "a%20:~b"));
+    }
+
+    #[test]
+    fn org_course_and_branch_are_told_by_every_form() {
+        #[track_caller]
+        fn check(text: &str, expected: [Option<&str>; 3]) {
+            let key: UsageKey = text.parse().unwrap();
+            assert_eq!([key.org(), key.course(), key.branch()], expected);
+        }
+        let (o, c) = (Some("O"), Some("C"));
+        check("block-v1:O+C+R+branch@b+type@t+block@x", [o, c, Some("b")]);
+        check(&format!("block-v1:version@{V}+type@t+block@x"), [None; 3]);
+        check("lib-block-v1:O+C+type@t+block@x", [o, c, None]);
+        check("lb:O:C:t:x", [o, c, None]);
+        check("i4x://O/C/t/x@r", [o, c, Some("r")]);
+        check("i4x://O/C/t/x", [o, c, None]);
+    }
+
+    #[test]
+    fn a_refused_text_is_told_its_wrong_part_and_why() {
+        let unknown = format!("it is not of the form {KNOWN_KINDS}");
+        for text in [
+            "",
+            "course-v1:O+C+R",
+            "i4x:/O/C/t/b",
+            "block-v2:O+C+R+type@t+block@b",
+        ] {
+            refuse(text, &unknown);
+        }
+        refuse("block-v1:", "the block id is missing");
+        refuse("block-v1:O+C+R+type@t", "the block id is missing");
+        refuse("block-v1:O+C+R+block@b+type@t", "the block id is missing");
+        refuse("block-v1:O+C+R+block@b", "the block type is missing");
+        refuse("block-v1:O+C+type@t+block@b", "the run is missing");
+        refuse("block-v1:type@t+block@b", "the block type is missing");
+        refuse("block-v1:O+C+R+type@+block@b", "the block type is empty");
+        refuse("block-v1:O+C+R+type@t+block@", "the block id is empty");
+        refuse("lb:O:L:t", "the block id is missing");
+        refuse("lb:O", "the library is missing");
+        refuse("i4x://O/C/t", "the block id is missing");
+        refuse("i4x://O/C/t/", "the block id is empty");
+        refuse("i4x:///C/t/b", "the org is empty");
+        refuse("i4x://O/C/t/b@", "the revision is empty");
+        refuse(
+            "i4x://O/C/t/b/c",
+            r#""c" is a part too many or out of order"#,
+        );
+        refuse("lb:O:L:t:b:c", r#""c" is a part too many or out of order"#);
+        refuse(
+            "lib-block-v1:O+L+R+type@t+block@b",
+            r#""R" is a part too many or out of order"#,
+        );
+        for (text, part, value, character) in [
+            ("block-v1:O+C+R+type@t+block@a b", "block id", "a b", ' '),
+            ("block-v1:O+C+R+type@t+block@50%", "block id", "50%", '%'),
+            ("block-v1:O+C+R+type@t+block@x@y", "block id", "x@y", '@'),
+            ("block-v1:O+C+R+type@t/+block@b", "block type", "t/", '/'),
+            ("block-v1:O+é!+R+type@t+block@b", "course", "é!", '!'),
+            ("i4x://O/C/t t/b", "block type", "t t", ' '),
+            ("i4x://O/C/t%/b", "block type", "t%", '%'),
+            ("i4x://O/C:/t/b", "course", "C:", ':'),
+            ("i4x://O/C/t/b@r@s", "revision", "r@s", '@'),
+            ("lb:O:L:é:b", "block type", "é", 'é'),
+            ("lb:O:L:t:a~b", "block id", "a~b", '~'),
+        ] {
+            let problem = format!(
+                "the {part} {value:?} has the character {character:?}, which is not allowed there"
+            );
+            refuse(text, &problem);
+        }
+    }
+
+    #[test]
+    fn a_course_makes_keys_of_its_own_form() {
+        #[track_caller]
+        fn check(course: &str, expected: &str) {
+            let course: CourseKey = course.parse().unwrap();
+            let key = course.usage_key("html", "x.1").unwrap();
+            assert_eq!(key.to_string(), expected);
+            assert_eq!(key, expected.parse().unwrap());
+        }
+        check("course-v1:O+C+R", "block-v1:O+C+R+type@html+block@x.1");
+        check(
+            "course-v1:O+C+R+branch@b",
+            "block-v1:O+C+R+branch@b+type@html+block@x.1",
+        );
+        check("O/C/R", "i4x://O/C/html/x.1");
+        check("library-v1:O+L", "lib-block-v1:O+L+type@html+block@x.1");
+        check("lib:O:L", "lb:O:L:html:x.1");
+    }
+
+    #[test]
+    fn a_course_refuses_blocks_that_its_form_cannot_print() {
+        #[track_caller]
+        fn check(course: &str, block: (&str, &str), expected: &str) {
+            let course: CourseKey = course.parse().unwrap();
+            let error = course.usage_key(block.0, block.1).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        check(
+            "course-v1:O+C+R",
+            ("html", "a+b"),
+            "invalid usage key \"block-v1:O+C+R+type@html+block@a+b\": the block id \"a+b\" has \
+             the character '+', which is not allowed there",
+        );
+        check(
+            "O/C/R",
+            ("html", "a@b"),
+            "invalid usage key \"i4x://O/C/html/a@b\": the block id \"a@b\" has the character \
+             '@', which is not allowed there",
+        );
+        check(
+            "lib:O:L",
+            ("html", "a:b"),
+            "invalid usage key \"lb:O:L:html:a:b\": the block id \"a:b\" has the character ':', \
+             which is not allowed there",
+        );
+        check(
+            "library-v1:O+L",
+            ("", "x"),
+            "invalid usage key \"lib-block-v1:O+L+type@+block@x\": the block type is empty",
+        );
+    }
+
+    #[test]
+    fn mapping_takes_everything_but_type_and_id_from_the_course() {
+        #[track_caller]
+        fn check(key: &str, course: &str, expected: Option<&str>) {
+            let key: UsageKey = key.parse().unwrap();
+            let mapped = key.map_into_course(&course.parse().unwrap());
+            let printed = mapped.as_ref().map(UsageKey::to_string).ok();
+            assert_eq!(printed.as_deref(), expected);
+        }
+        let course = "course-v1:O+C+R";
+        check(
+            "i4x://X/Y/t/b@draft",
+            course,
+            Some("block-v1:O+C+R+type@t+block@b"),
+        );
+        check("lb:X:Y:t:b", course, Some("block-v1:O+C+R+type@t+block@b"));
+        check(
+            "block-v1:X+Y+Z+branch@q+type@t+block@b",
+            "O/C/R",
+            Some("i4x://O/C/t/b"),
+        );
+        check(
+            "block-v1:X+Y+Z+type@t+block@b",
+            "library-v1:O+L",
+            Some("lib-block-v1:O+L+type@t+block@b"),
+        );
+        check(
+            "block-v1:X+Y+Z+type@t+block@b",
+            "course-v1:O+C+R+branch@q",
+            Some("block-v1:O+C+R+branch@q+type@t+block@b"),
+        );
+        check("i4x://X/Y/t/a%20b", "O/C/R", Some("i4x://O/C/t/a%20b"));
+        check("i4x://X/Y/t/a%20b", course, None);
+        check("block-v1:X+Y+Z+type@t+block@a:b", "lib:O:L", None);
+    }
+
+    #[test]
+    fn keys_of_one_course_share_it() {
+        let size = size_of::<Context>() + size_of::<Arc<str>>();
+        assert_eq!(size_of::<UsageKey>(), size);
+        assert_eq!(size, 4 * size_of::<usize>());
+
+        for course in ["course-v1:O+C+R", "O/C/R"] {
+            let course: CourseKey = course.parse().unwrap();
+            let keys = [("a", "1"), ("b", "2")].map(|(block_type, block_id)| {
+                course.usage_key(block_type, block_id).unwrap().context
+            });
+            match keys {
+                [Context::BlockV1(one), Context::BlockV1(other)] => {
+                    assert!(std::ptr::eq(one.as_str(), other.as_str()));
+                }
+                [Context::I4x(one), Context::I4x(other)] => assert!(Arc::ptr_eq(&one, &other)),
+                _ => panic!("neither of the two forms"),
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_ordered_by_course_then_type_then_id() {
+        let sorted = [
+            "block-v1:a+b+b+type@video+block@a",
+            "block-v1:a+b+c+type@html+block@b",
+            "block-v1:a+b+c+type@html+block@b-",
+            "block-v1:a+b+c+type@html-+block@a",
+            "block-v1:a+b+c+type@html2+block@a",
+            "block-v1:a+b+c+branch@a+type@a+block@a",
+            "i4x://a/b/html/%",
+            "i4x://a/b/html/-",
+            "i4x://a/b/html-/%",
+            "i4x://a/b/a/a@draft",
+            "i4x://a-/b/html/%",
+            "lib-block-v1:a+b+type@t+block@b",
+            "lb:a:b:t:b",
+        ]
+        .map(|text| text.parse::<UsageKey>().unwrap());
+        for (position, key) in sorted.iter().enumerate() {
+            for (other_position, other) in sorted.iter().enumerate() {
+                assert_eq!(
+                    key.cmp(other),
+                    position.cmp(&other_position),
+                    "{key} {other}"
+                );
+                assert_eq!(key == other, position == other_position);
+            }
+        }
     }
 }

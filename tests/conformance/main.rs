@@ -1,0 +1,48 @@
+//! Compares the library with expected results, most of which were made by running the original.
+//! One test per file; a file that is not there is told and skipped.
+
+mod graph;
+mod keys;
+mod locate;
+#[path = "../model/structure.rs"]
+#[expect(dead_code, reason = "the files do not have every operation")]
+mod model;
+mod report;
+
+use locate::VECTORS;
+use report::Report;
+
+#[test]
+fn keys_agree_with_the_original() {
+    if let Some(vectors) = VECTORS.read("keys.json") {
+        let mut report = Report::new("keys.json");
+        keys::run(&vectors, &mut report);
+        report.finish();
+    }
+}
+
+#[test]
+fn graphs_agree_with_the_original() {
+    if let Some(vectors) = VECTORS.read("dag.json") {
+        let mut report = Report::new("dag.json");
+        graph::run(&vectors, &mut report);
+        report.finish();
+    }
+}
+
+#[test]
+fn the_model_of_graphs_goes_the_same_ways() {
+    if let Some(vectors) = VECTORS.read("dag.json") {
+        graph::check_model(&vectors);
+    }
+}
+
+#[test]
+fn there_is_something_to_compare_with() {
+    let files = ["dag.json", "keys.json"];
+    let folder = VECTORS.path();
+    let found = files
+        .iter()
+        .any(|name| locate::find(&folder, name).is_some());
+    assert!(found, "{} has none of {files:?}", folder.display());
+}
