@@ -85,9 +85,11 @@ pub enum Body {
     /// Nothing of its own: containers and blocks that are all fields.
     #[default]
     None,
-    /// Markup or text of the block, byte for byte as in `path` where it has a file of its own.
+    /// Markup or text of the block as its author wrote it: a page byte for byte, other types with
+    /// their own element around it.
     Text {
-        /// The file, relative to the course's root; `None` when inline.
+        /// The file that holds it, relative to the course's root; `None` when it is part of the
+        /// definition.
         path: Option<String>,
         /// What it holds.
         text: String,
@@ -102,6 +104,7 @@ pub struct Course {
     structure: BlockStructure,
     // Invariant: one for every position of `structure`, in that order.
     blocks: Vec<Block>,
+    grading_policy: Option<FieldValue>,
     report: Report,
     detached: Vec<DetachedBlock>,
     drafts: Drafts,
@@ -145,6 +148,13 @@ impl Course {
         self.block(position)?.fields.get(name)
     }
 
+    /// How the course is graded: a dictionary with `GRADER` and `GRADE_CUTOFFS`. `None` means the
+    /// platform's default.
+    #[must_use]
+    pub fn grading_policy(&self) -> Option<&FieldValue> {
+        self.grading_policy.as_ref()
+    }
+
     /// What could not be read, or only with a doubt.
     #[must_use]
     pub fn report(&self) -> &Report {
@@ -180,9 +190,9 @@ pub struct DetachedBlock {
 /// The unpublished part of an export.
 #[derive(Clone, Debug, Default)]
 pub struct Drafts {
-    /// The blocks that Studio exported as drafts, in the order of their paths.
+    /// The blocks that Studio exported as drafts, by their index and then their path.
     pub roots: Vec<DraftRoot>,
-    /// Every block of every draft subtree.
+    /// Every block of every draft subtree, in the order of their keys.
     pub blocks: Vec<Draft>,
     /// What could not be read.
     pub problems: Vec<Problem>,
@@ -241,7 +251,9 @@ pub struct Problem {
 }
 
 /// The kinds of findings, named as in the reports that users compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[non_exhaustive]
 pub enum ProblemKind {
     /// A definition or body file that is not there.
@@ -250,7 +262,8 @@ pub enum ProblemKind {
     MalformedXml,
     /// A block whose name no usage key can hold.
     InvalidName,
-    /// A second pointer to a block of a type whose names are unique.
+    /// A second pointer to a block of a type whose names are unique. The original loses it; here it
+    /// is the same block again.
     DuplicatePointer,
     /// A file that is not UTF-8.
     BadUtf8,
@@ -268,6 +281,10 @@ pub enum ProblemKind {
     Redefinition,
     /// Text between the children of a container.
     StrayText,
+    /// A second definition of a name that must be unique: it became a block of its own.
+    DuplicateName,
+    /// A reference to a block that the course does not have.
+    DanglingReference,
     /// A part of the course that is beyond a limit.
     LimitExceeded,
     /// An attribute of the root that was guessed because it is missing.
@@ -291,6 +308,8 @@ impl ProblemKind {
             Self::BadFieldValue => "bad_field_value",
             Self::Redefinition => "redefinition",
             Self::StrayText => "stray_text",
+            Self::DuplicateName => "duplicate_name",
+            Self::DanglingReference => "dangling_reference",
             Self::LimitExceeded => "limit_exceeded",
             Self::MissingAttribute => "missing_attribute",
         }
@@ -310,6 +329,7 @@ pub struct CourseBuilder {
     source_version: SourceVersion,
     structure: StructureBuilder,
     blocks: HashMap<UsageKey, Block>,
+    grading_policy: Option<FieldValue>,
     report: Report,
     detached: Vec<DetachedBlock>,
     drafts: Drafts,
@@ -324,6 +344,7 @@ impl CourseBuilder {
             source_version,
             structure: StructureBuilder::new(root),
             blocks: HashMap::new(),
+            grading_policy: None,
             report: Report::default(),
             detached: Vec::new(),
             drafts: Drafts::default(),
@@ -339,6 +360,11 @@ impl CourseBuilder {
     /// several parents.
     pub fn add_child(&mut self, parent: &UsageKey, child: &UsageKey) {
         self.structure.add_relation(parent, child);
+    }
+
+    /// Sets how the course is graded.
+    pub fn set_grading_policy(&mut self, policy: Option<FieldValue>) {
+        self.grading_policy = policy;
     }
 
     /// Notes what could not be read.
@@ -365,6 +391,8 @@ impl CourseBuilder {
         let structure = self.structure.build()?;
         let blocks = structure
             .keys()
+            .as_slice()
+            .iter()
             .map(|key| self.blocks.remove(key).unwrap_or_default())
             .collect();
         Ok(Course {
@@ -372,6 +400,7 @@ impl CourseBuilder {
             source_version: self.source_version,
             structure,
             blocks,
+            grading_policy: self.grading_policy,
             report: self.report,
             detached: self.detached,
             drafts: self.drafts,
