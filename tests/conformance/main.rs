@@ -1,6 +1,7 @@
 //! Compares the library with expected results, most of which were made by running the original.
 //! One test per file; a file that is not there is told and skipped.
 
+mod courses;
 mod graph;
 mod keys;
 mod locate;
@@ -9,7 +10,7 @@ mod locate;
 mod model;
 mod report;
 
-use locate::VECTORS;
+use locate::{COURSES, VECTORS};
 use report::Report;
 
 #[test]
@@ -35,6 +36,14 @@ fn the_model_of_graphs_goes_the_same_ways() {
     if let Some(vectors) = VECTORS.read("dag.json") {
         graph::check_model(&vectors);
     }
+}
+
+#[test]
+fn courses_are_read_as_the_original_reads_them() {
+    let folder = COURSES.path();
+    let mut report = Report::new(&folder.display().to_string());
+    courses::run(&folder, &mut report);
+    report.finish();
 }
 
 #[test]
