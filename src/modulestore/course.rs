@@ -33,9 +33,11 @@ pub enum Body {
     /// Nothing of its own: containers and blocks that are all fields.
     #[default]
     None,
-    /// Markup or text of the block, byte for byte as in `path` where it has a file of its own.
+    /// Markup or text of the block as its author wrote it: a page byte for byte, other types with
+    /// their own element around it.
     Text {
-        /// The file, relative to the course's root; `None` when inline.
+        /// The file that holds it, relative to the course's root; `None` when it is part of the
+        /// definition.
         path: Option<String>,
         /// What it holds.
         text: String,
@@ -51,6 +53,7 @@ pub struct Course {
     // Invariant: one for every position of `structure`, in that order.
     blocks: Vec<Block>,
     origin: Option<String>,
+    grading_policy: Option<FieldValue>,
     report: Report,
     detached: Vec<DetachedBlock>,
     drafts: Drafts,
@@ -107,6 +110,13 @@ impl Course {
         self.origin.as_deref()
     }
 
+    /// How the course is graded: a dictionary with `GRADER` and `GRADE_CUTOFFS`. `None` means the
+    /// platform's default.
+    #[must_use]
+    pub fn grading_policy(&self) -> Option<&FieldValue> {
+        self.grading_policy.as_ref()
+    }
+
     /// What could not be read, or only with a doubt.
     #[must_use]
     pub fn report(&self) -> &Report {
@@ -142,9 +152,9 @@ pub struct DetachedBlock {
 /// The unpublished part of an export.
 #[derive(Clone, Debug, Default)]
 pub struct Drafts {
-    /// The blocks that Studio exported as drafts, in the order of their paths.
+    /// The blocks that Studio exported as drafts, by their index and then their path.
     pub roots: Vec<DraftRoot>,
-    /// Every block of every draft subtree.
+    /// Every block of every draft subtree, in the order of their keys.
     pub blocks: Vec<Draft>,
     /// What could not be read.
     pub problems: Vec<Problem>,
@@ -214,7 +224,8 @@ pub enum ProblemKind {
     MalformedXml,
     /// A block whose name no usage key can hold.
     InvalidName,
-    /// A second pointer to a block of a type whose names are unique.
+    /// A second pointer to a block of a type whose names are unique. The original loses it; here it
+    /// is the same block again.
     DuplicatePointer,
     /// A file that is not UTF-8.
     BadUtf8,
@@ -232,6 +243,10 @@ pub enum ProblemKind {
     Redefinition,
     /// Text between the children of a container.
     StrayText,
+    /// A second definition of a name that must be unique: it became a block of its own.
+    DuplicateName,
+    /// A reference to a block that the course does not have.
+    DanglingReference,
     /// A part of the course that is beyond a limit.
     LimitExceeded,
     /// An attribute of the root that was guessed because it is missing.
@@ -255,6 +270,8 @@ impl ProblemKind {
             Self::BadFieldValue => "bad_field_value",
             Self::Redefinition => "redefinition",
             Self::StrayText => "stray_text",
+            Self::DuplicateName => "duplicate_name",
+            Self::DanglingReference => "dangling_reference",
             Self::LimitExceeded => "limit_exceeded",
             Self::MissingAttribute => "missing_attribute",
         }
@@ -275,6 +292,7 @@ pub struct CourseBuilder {
     structure: StructureBuilder,
     blocks: HashMap<UsageKey, Block>,
     origin: Option<String>,
+    grading_policy: Option<FieldValue>,
     report: Report,
     detached: Vec<DetachedBlock>,
     drafts: Drafts,
@@ -290,6 +308,7 @@ impl CourseBuilder {
             structure: StructureBuilder::new(root),
             blocks: HashMap::new(),
             origin: None,
+            grading_policy: None,
             report: Report::default(),
             detached: Vec::new(),
             drafts: Drafts::default(),
@@ -310,6 +329,11 @@ impl CourseBuilder {
     /// Says where the course was found.
     pub fn set_origin(&mut self, origin: impl Into<String>) {
         self.origin = Some(origin.into());
+    }
+
+    /// Sets how the course is graded.
+    pub fn set_grading_policy(&mut self, policy: Option<FieldValue>) {
+        self.grading_policy = policy;
     }
 
     /// Notes what could not be read.
@@ -346,6 +370,7 @@ impl CourseBuilder {
             structure,
             blocks,
             origin: self.origin,
+            grading_policy: self.grading_policy,
             report: self.report,
             detached: self.detached,
             drafts: self.drafts,

@@ -1,6 +1,7 @@
 //! Compares the library with expected results, most of which were made by running the original.
 //! One test per file; a file that is not there is told and skipped.
 
+mod courses;
 mod graph;
 mod keys;
 mod locate;
@@ -9,7 +10,7 @@ mod locate;
 mod model;
 mod report;
 
-use locate::VECTORS;
+use locate::{COURSES, VECTORS};
 use report::Report;
 
 #[test]
@@ -28,6 +29,14 @@ fn graphs_agree_with_the_original() {
         graph::run(&vectors, &mut report);
         report.finish();
     }
+}
+
+#[test]
+fn courses_are_read_as_the_original_reads_them() {
+    let folder = COURSES.path();
+    let mut report = Report::new(&folder.display().to_string());
+    courses::run(&folder, &mut report);
+    report.finish();
 }
 
 #[test]
