@@ -8,7 +8,7 @@ pub use blocks::{CollectedBlock, CollectedBlocks};
 pub(crate) use structure::{decode_structure, find_block};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::modulestore::Course;
+use crate::modulestore::{Course, Problem};
 use crate::store::{NewRecord, Publication, Scope};
 use crate::transformer::{ErasedTransformer, Registry};
 use crate::version::{ReadVersion, Versions, WriteVersion};
@@ -57,6 +57,8 @@ pub(crate) fn part<'r>(
         source_version: course.source_version().clone(),
         origin: course.origin().map(str::to_owned),
         blocks: blocks.map_err(|_| too_many_blocks(course))?,
+        errors: count(&course.report().errors),
+        warnings: count(&course.report().warnings),
         records: Vec::new(),
         failures: Vec::new(),
     };
@@ -75,6 +77,10 @@ pub(crate) fn part<'r>(
         }
     }
     Ok(publication)
+}
+
+fn count(problems: &[Problem]) -> u32 {
+    u32::try_from(problems.len()).unwrap_or(u32::MAX)
 }
 
 /// The message of an error and of all that caused it, for a place where only text is kept.

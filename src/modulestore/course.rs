@@ -117,6 +117,14 @@ impl Course {
         self.grading_policy.as_ref()
     }
 
+    /// The same course, found at `origin`: for hosts that know better than who read it where to
+    /// find it again.
+    #[must_use]
+    pub fn with_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
     /// What could not be read, or only with a doubt.
     #[must_use]
     pub fn report(&self) -> &Report {

@@ -73,6 +73,16 @@ impl<'a> Column<'a> {
         Ok(bytes.map(|bytes| self.entry_of(bytes)))
     }
 
+    /// How many bytes of the body [`entry`](Self::entry) reads for the block at `position`: its
+    /// chunk, and the rows of the directory that tell where the chunk is.
+    #[cfg(feature = "cli")]
+    pub(crate) fn bytes_read_for(&self, position: usize) -> Result<usize, RecordError> {
+        let number = position / ENTRIES_PER_CHUNK;
+        let (chunk, _) = self.chunk(number)?;
+        let rows = if number == 0 { 1 } else { 2 };
+        Ok(chunk.len() + rows * size_of::<ChunkRow>())
+    }
+
     /// The course-wide value, empty where there is none. Only its bytes are verified.
     pub fn course_wide(&self) -> Result<Entry<'a>, RecordError> {
         let number = self.course_wide_number();

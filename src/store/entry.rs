@@ -20,6 +20,8 @@ pub struct CourseEntry {
     pub(super) source_version: SourceVersion,
     pub(super) origin: Option<String>,
     pub(super) blocks: u32,
+    pub(super) errors: u32,
+    pub(super) warnings: u32,
     // Invariant: sorted by name, all of this entry's generation.
     pub(super) records: Vec<RecordEntry>,
     // Invariant: sorted by transformer.
@@ -78,6 +80,18 @@ impl CourseEntry {
         self.blocks
     }
 
+    /// How many errors its import reported. What they were is with its blocks.
+    #[must_use]
+    pub fn errors(&self) -> u32 {
+        self.errors
+    }
+
+    /// How many warnings its import reported.
+    #[must_use]
+    pub fn warnings(&self) -> u32 {
+        self.warnings
+    }
+
     /// Its records, sorted by name; the store's own begin with `@`.
     #[must_use]
     pub fn records(&self) -> &[RecordEntry] {
@@ -121,6 +135,8 @@ impl CourseEntry {
             source_version: self.source_version.as_str(),
             origin: self.origin.as_deref(),
             blocks: self.blocks,
+            errors: self.errors,
+            warnings: self.warnings,
             records: self
                 .records
                 .iter()
@@ -171,6 +187,8 @@ struct Row<'a> {
     source_version: &'a str,
     origin: Option<&'a str>,
     blocks: u32,
+    errors: u32,
+    warnings: u32,
     #[serde(borrow)]
     records: Vec<(&'a str, &'a [u8])>,
     failures: Vec<Failure>,
@@ -202,6 +220,8 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<CourseEntry, RecordError> 
             .map_err(|_| RecordError::Malformed("source version"))?,
         origin: row.origin.map(str::to_owned),
         blocks: row.blocks,
+        errors: row.errors,
+        warnings: row.warnings,
         records: records.collect::<Result<_, RecordError>>()?,
         failures: row.failures,
     })

@@ -58,6 +58,10 @@ pub struct Publication {
     pub origin: Option<String>,
     /// How many blocks the course has.
     pub blocks: u32,
+    /// How many errors its import reported.
+    pub errors: u32,
+    /// How many warnings its import reported.
+    pub warnings: u32,
     /// What was collected.
     pub records: Vec<NewRecord>,
     /// The transformers that failed, and why. Their records of the present generation stay.
@@ -172,6 +176,8 @@ impl Store {
             source_version: publication.source_version.clone(),
             origin: publication.origin.clone(),
             blocks: publication.blocks,
+            errors: publication.errors,
+            warnings: publication.warnings,
             records: written,
             failures,
         };
