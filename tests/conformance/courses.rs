@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use courseblocks::olx::{self, Fatal, FatalKind, Limits};
+use courseblocks::modulestore::olx::{self, Fatal, FatalKind, Limits};
+use courseblocks::modulestore::{Block, Body, Course, DetachedBlock, Problem};
 use courseblocks::{
-    Block, BlockIndex, Body, Course, DetachedBlock, FieldMap, FieldValue, Problem, UsageKey,
+    BlockIndex, FieldMap, FieldValue, UsageKey,
 };
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
