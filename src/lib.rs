@@ -1,16 +1,115 @@
-//! courseblocks: an embedded, versioned store for Open edX block structures.
+//! An embedded, versioned store for Open edX *block structures*: what transformers collect from
+//! every course, kept so that releases of their code can change the schema of that data while old
+//! and new code run side by side.
+//!
+//! A course is a DAG of blocks. A [`Transformer`] reads it once when it is published
+//! (`collect`) and later decides with the collected data alone what one user sees (`filters`,
+//! `transform`). Each has two versions: WRITE is stored with the data, READ is the least stored
+//! version that its code can use ([`Versions`]).
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use courseblocks::transformer::standard::StartDate;
+//! use courseblocks::{Manager, Registry, Store, UserContext};
+//! # #[cfg(feature = "olx")] {
+//! use courseblocks::modulestore::olx::OlxModuleStore;
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("store");
+//! let courses = OlxModuleStore::new();
+//! let course = courses.insert("examples/courses/demo-course")?;
+//!
+//! let store = Arc::new(Store::open(path)?);
+//! let manager = Manager::new(store, Arc::new(Registry::standard()), Arc::new(courses));
+//!
+//! // Collected on the first call, read from the store afterwards.
+//! let visitor = UserContext::new("2026-03-01T12:00:00Z".parse()?);
+//! let seen = manager.get_transformed(&course, &["visibility", "start_date"], &visitor, None)?;
+//! assert!(!seen.structure.is_empty());
+//!
+//! // One block's data, without reading the others.
+//! let root = seen.structure.key(seen.structure.root()).clone();
+//! let start = manager.get_block(&course, &StartDate, &root)?;
+//! assert!(start.is_some());
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is guaranteed
+//!
+//! 1. **The header is checked before anything is decoded**, in place and without allocation. A
+//!    record that is outdated, too new or foreign is refused at a cost that does not depend on its
+//!    size ([`Store::lookup`]).
+//! 2. **No wrong bytes are returned.** Checksums are bound to a record's key, so a value under the
+//!    wrong key is refused like a flipped bit. Damage is an answer that names the record
+//!    ([`Lookup::Damaged`]), never a panic.
+//! 3. **A reader never mixes two generations of a course.** All records of a publish are committed
+//!    together, and several are read as one ([`Store::read`]).
+//! 4. **Nothing newer is replaced by something older**: not by a writer that was overtaken, not by
+//!    a lower WRITE version of the same content, and never what this release does not understand
+//!    ([`Store::publish`]).
+//! 5. **Acknowledged means durable.** A publish that was answered survives kill -9, whole.
+//! 6. **One bad transformer hurts only itself.** Its error is kept ([`CourseEntry::failures`]);
+//!    the others are collected and served.
+//!
+//! # Where to begin
+//!
+//! - [`Manager`] is what a host calls. [`Store`] is below it, for tools.
+//! - [`Transformer`] is what to implement; `examples/custom_transformer.rs` is a whole one.
+//! - [`modulestore::ModuleStore`] is how a host hands its courses over.
+//! - `cli::main` gives every command of the `courseblocks` binary to a deployment with
+//!   transformers of its own.
+//!
+//! # Features
+//!
+//! `cli` (default) is the command line, `olx` (default) reads OLX course exports. Without both,
+//! the library needs little more than sled, bincode, serde, crc32fast and zerocopy.
 
+#[cfg(feature = "cli")]
+pub mod cli;
+mod collect;
+pub mod engine;
 mod error;
 mod field;
 mod key;
+mod manager;
+pub mod modulestore;
+pub mod record;
+mod source_version;
+mod store;
+mod structure;
 mod timestamp;
+pub mod transformer;
 mod version;
 
+pub use collect::{BLOCKS, CollectedBlock, CollectedBlocks, STRUCTURE};
 pub use error::{Error, ErrorKind, Result};
 pub use field::{FieldMap, FieldValue};
 pub use key::{
     CourseKey, CourseKeyKind, KeyError, MAX_KEY_BYTES, UsageKey, UsageKeyKind, clean_name,
     is_word_character,
 };
+pub use manager::{
+    CollectedCourse, Force, Manager, Plan, PublishedCourse, Reason, Transformed, UpdateOptions,
+    Updated,
+};
+pub use source_version::SourceVersion;
+pub use store::{
+    Base, CourseCheck, CourseEntry, Damage, Failure, Lookup, MAX_NAME_BYTES, NewRecord, Newer, Publication,
+    Published, RecordCheck, RecordEntry, Scope, Snapshot, Store, StoredRecord,
+};
+pub use structure::{
+    BlockIndex, BlockStructure, Descendants, KeyTable, MAX_BLOCKS, MAX_RELATIONS, RemovalFilter,
+    StructureBuilder, Unyielded,
+};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use transformer::{Registry, Transformer, UserContext};
 pub use version::{MinReader, ReadVersion, Verdict, Versions, WriteVersion};
+
+/// The program in the README runs as a test.
+#[cfg(all(doctest, feature = "olx"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

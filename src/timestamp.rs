@@ -5,13 +5,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-use time::{Date, Month, OffsetDateTime, Time};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use time::{Date, Duration, Month, OffsetDateTime, Time};
 
 /// A point in time in whole microseconds since 1970-01-01T00:00:00Z, between the years 1 and
 /// 9999. Prints as ISO 8601 with `Z`, microseconds only when there are any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "i64")]
+///
+/// Through serde it is text where the format is for people (JSON) and a number of microseconds
+/// where it is not (stored records).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(
     // Invariant: between MIN and MAX, so that every value has a calendar date.
     i64,
@@ -23,7 +25,7 @@ pub struct Timestamp(
 pub struct InvalidTimestamp;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
-const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+const SECONDS_PER_DAY: f64 = 86_400.0;
 
 impl Timestamp {
     /// 0001-01-01T00:00:00Z.
@@ -58,14 +60,13 @@ impl Timestamp {
         self.0
     }
 
-    /// `days` earlier (fractions count, as in the original); `None` where the calendar ends.
+    /// `days` earlier, to the nearest microsecond; `None` where the calendar ends.
     #[must_use]
     pub fn minus_days(self, days: f64) -> Option<Self> {
-        let micros = (days * MICROS_PER_DAY as f64).round_ties_even();
-        if !micros.is_finite() || micros.abs() > Self::MAX.0 as f64 * 2.0 {
-            return None;
-        }
-        Self::from_micros(self.0.checked_sub(micros as i64)?)
+        let span = Duration::checked_seconds_f64(days * SECONDS_PER_DAY)?;
+        let micros = (span.whole_nanoseconds() + 500).div_euclid(1000);
+        let micros = i64::try_from(micros).ok()?;
+        Self::from_micros(self.0.checked_sub(micros)?)
     }
 }
 
@@ -139,9 +140,24 @@ impl TryFrom<i64> for Timestamp {
     }
 }
 
-impl From<Timestamp> for i64 {
-    fn from(timestamp: Timestamp) -> Self {
-        timestamp.0
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_i64(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(de::Error::custom)
+        } else {
+            Self::try_from(i64::deserialize(deserializer)?).map_err(de::Error::custom)
+        }
     }
 }
 

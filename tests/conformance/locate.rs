@@ -38,15 +38,15 @@ impl Folder {
             .unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    /// The JSON in the file `name`, decompressed if it ends in `.gz`. `None` where there is no
-    /// such file: sets may be incomplete.
+    /// The JSON in the file `name` or, compressed, in `name.gz`. `None` where there is neither:
+    /// sets may be incomplete.
     #[track_caller]
     pub(crate) fn read(&self, name: &str) -> Option<Value> {
-        let path = self.path().join(name);
-        if !path.exists() {
-            println!("{}: not there, nothing compared", path.display());
+        let folder = self.path();
+        let Some(path) = find(&folder, name) else {
+            println!("{}: no {name}, nothing compared", folder.display());
             return None;
-        }
+        };
         println!("{}:", path.display());
         Some(read_json(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
@@ -66,6 +66,14 @@ impl Folder {
             .find(|path| path.is_dir())
             .ok_or_else(|| format!("no {}: set {}", self.name, self.variable))
     }
+}
+
+/// The file `name` or `name.gz` in `folder`.
+pub(crate) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    [name.to_owned(), format!("{name}.gz")]
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.exists())
 }
 
 fn read_json(path: &Path) -> Result<Value, Box<dyn std::error::Error>> {
@@ -112,4 +120,18 @@ fn the_set_beside_the_project_goes_before_the_one_inside_it() {
         fs::create_dir_all(&beside).unwrap();
         assert_eq!(folder.choose(None, &project), Ok(beside));
     }
+}
+
+#[test]
+fn a_file_may_be_there_as_it_is_or_compressed() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(find(folder.path(), "dag.json"), None);
+
+    let compressed_file = folder.path().join("dag.json.gz");
+    fs::write(&compressed_file, "").unwrap();
+    assert_eq!(find(folder.path(), "dag.json"), Some(compressed_file));
+
+    let file = folder.path().join("dag.json");
+    fs::write(&file, "").unwrap();
+    assert_eq!(find(folder.path(), "dag.json"), Some(file));
 }

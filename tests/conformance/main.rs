@@ -1,11 +1,16 @@
 //! Compares the library with expected results, most of which were made by running the original.
 //! One test per file; a file that is not there is told and skipped.
 
+mod courses;
+mod graph;
 mod keys;
 mod locate;
+#[path = "../model/structure.rs"]
+#[expect(dead_code, reason = "the files do not have every operation")]
+mod model;
 mod report;
 
-use locate::VECTORS;
+use locate::{COURSES, VECTORS};
 use report::Report;
 
 #[test]
@@ -18,9 +23,28 @@ fn keys_agree_with_the_original() {
 }
 
 #[test]
+fn graphs_agree_with_the_original() {
+    if let Some(vectors) = VECTORS.read("dag.json") {
+        let mut report = Report::new("dag.json");
+        graph::run(&vectors, &mut report);
+        report.finish();
+    }
+}
+
+#[test]
+fn courses_are_read_as_the_original_reads_them() {
+    let folder = COURSES.path();
+    let mut report = Report::new(&folder.display().to_string());
+    courses::run(&folder, &mut report);
+    report.finish();
+}
+
+#[test]
 fn there_is_something_to_compare_with() {
-    let files = ["keys.json"];
+    let files = ["dag.json", "keys.json"];
     let folder = VECTORS.path();
-    let found = files.iter().any(|name| folder.join(name).exists());
+    let found = files
+        .iter()
+        .any(|name| locate::find(&folder, name).is_some());
     assert!(found, "{} has none of {files:?}", folder.display());
 }

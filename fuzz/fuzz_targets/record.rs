@@ -1,0 +1,107 @@
+//! Records that were written and then damaged: a read gives the right value or refuses, whole or
+//! block by block. And bytes that nobody wrote never panic.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use courseblocks::MinReader;
+use courseblocks::WriteVersion;
+use courseblocks::record::{self, ColumnWriter, Generation, Meta, Record};
+use libfuzzer_sys::fuzz_target;
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    key: Vec<u8>,
+    entries: Vec<Option<Vec<u8>>>,
+    course_wide: Vec<u8>,
+    damage: Vec<Damage>,
+    junk: Vec<u8>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Damage {
+    Set { at: u16, to: u8 },
+    Cut { to: u16 },
+    Append(u8),
+    Swap { a: u16, b: u16 },
+}
+
+fuzz_target!(|input: Input| {
+    if let Ok(record) = Record::open(&input.key, &input.junk) {
+        read_all(&record, None);
+    }
+    let mut column = ColumnWriter::new();
+    for entry in &input.entries {
+        match entry {
+            Some(entry) => column.push(entry).expect("small"),
+            None => column.push_absent().expect("small"),
+        }
+    }
+    let body = column.finish(&input.course_wide).expect("small");
+    let meta = Meta {
+        write_version: WriteVersion::FIRST,
+        min_reader: MinReader::ANY,
+        generation: Generation::new(1),
+    };
+    let written = record::encode(&input.key, meta, &body);
+    let mut bytes = written.clone();
+    for damage in &input.damage {
+        damage.apply(&mut bytes);
+    }
+    let Ok(record) = Record::open(&input.key, &bytes) else {
+        assert_ne!(bytes, written, "an intact record was refused");
+        return;
+    };
+    assert!(read_all(&record, Some(&input)) || bytes != written);
+});
+
+/// Every value that is given out is the one that was written. True if all were given out.
+fn read_all(record: &Record<&Vec<u8>>, written: Option<&Input>) -> bool {
+    let column = record.column();
+    let mut complete = true;
+    for position in 0..column.len().min(1 << 12) {
+        match (column.entry(position), written) {
+            (Ok(entry), Some(written)) => {
+                assert_eq!(
+                    entry.map(|entry| entry.bytes()),
+                    written.entries[position].as_deref()
+                );
+            }
+            (Ok(_), None) => {}
+            (Err(_), _) => complete = false,
+        }
+    }
+    match column.verify() {
+        Ok(verified) => {
+            for (position, entry) in verified.entries().enumerate() {
+                match (entry, written) {
+                    (Ok(entry), Some(written)) => {
+                        let wanted = written.entries[position].as_deref();
+                        assert_eq!(entry.map(|entry| entry.bytes()), wanted);
+                    }
+                    (Ok(_), None) => {}
+                    (Err(_), _) => complete = false,
+                }
+            }
+            if let (Ok(entry), Some(written)) = (verified.course_wide(), written) {
+                assert_eq!(entry.bytes(), written.course_wide);
+            }
+        }
+        Err(_) => complete = false,
+    }
+    complete
+}
+
+impl Damage {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let len = bytes.len();
+        match *self {
+            Self::Set { at, to } if len > 0 => bytes[usize::from(at) % len] = to,
+            Self::Cut { to } => bytes.truncate(usize::from(to)),
+            Self::Append(byte) => bytes.push(byte),
+            Self::Swap { a, b } if len > 0 => {
+                bytes.swap(usize::from(a) % len, usize::from(b) % len)
+            }
+            Self::Set { .. } | Self::Swap { .. } => {}
+        }
+    }
+}

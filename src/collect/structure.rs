@@ -1,0 +1,120 @@
+//! A course's DAG as a record, and back: the usage keys as the column, sorted, so that one is
+//! found without reading the others; the relations as the course-wide value.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{CourseKey, UsageKey};
+use crate::modulestore::Course;
+use crate::record::{Body, Column, ColumnWriter, DecodeError, RecordError};
+use crate::store::StoredRecord;
+use crate::structure::{BlockIndex, BlockStructure, KeyTable};
+
+/// What is stored beside the keys. Blocks are named by their position.
+#[derive(Serialize, Deserialize)]
+struct StoredRelations {
+    root: u32,
+    /// Iteration order.
+    blocks: Vec<u32>,
+    /// Parent and child of every relation, in the order in which they were added.
+    edges: Vec<(u32, u32)>,
+}
+
+/// An entry is the block's type and id, which is what differs between the keys of one course.
+/// Neither can hold the separator, and it sorts before all that they can hold.
+const SEPARATOR: u8 = 0;
+
+pub(super) fn encode_structure(course: &Course) -> Result<Body> {
+    let structure = course.structure();
+    let mut column = ColumnWriter::new();
+    let mut entry = Vec::new();
+    for key in structure.keys().as_slice() {
+        let own = course.key().usage_key(key.block_type(), key.block_id())?;
+        if own != *key {
+            let message = format!("{key} is not the key of a block of {}", course.key());
+            return Err(Error::new(ErrorKind::InvalidCourse, message));
+        }
+        encode_key(&mut entry, key);
+        column.push(&entry)?;
+    }
+    let relations = structure.relations();
+    Ok(column.finish_value(&StoredRelations {
+        root: structure.root().get(),
+        blocks: structure.blocks().map(BlockIndex::get).collect(),
+        edges: relations
+            .map(|(parent, child)| (parent.get(), child.get()))
+            .collect(),
+    })?)
+}
+
+/// The whole structure, verified.
+pub(crate) fn decode_structure(
+    course: &CourseKey,
+    record: &StoredRecord,
+) -> Result<BlockStructure, RecordError> {
+    let column = record.column().verify()?;
+    let mut keys = Vec::with_capacity(column.len());
+    for entry in column.entries() {
+        keys.push(decode_key(course, entry?.map(|entry| entry.bytes()))?);
+    }
+    let stored: StoredRelations = column.course_wide()?.decode().map_err(undecodable)?;
+    let malformed = |_| RecordError::Malformed("the relations do not make a course");
+    let keys = Arc::new(KeyTable::from_sorted(keys).map_err(malformed)?);
+    let blocks = stored.blocks.into_iter().map(BlockIndex::new);
+    let relations = stored
+        .edges
+        .into_iter()
+        .map(|(parent, child)| (BlockIndex::new(parent), BlockIndex::new(child)));
+    BlockStructure::from_parts(keys, BlockIndex::new(stored.root), blocks, relations)
+        .map_err(malformed)
+}
+
+/// The position of one block, found by binary search in the stored keys. Only the chunks that the
+/// search touches are read and verified.
+pub(crate) fn find_block(
+    column: &Column<'_>,
+    key: &UsageKey,
+) -> Result<Option<BlockIndex>, RecordError> {
+    let mut wanted = Vec::new();
+    encode_key(&mut wanted, key);
+    let (mut low, mut high) = (0, column.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let entry = column.entry(middle)?.ok_or(KEYLESS)?;
+        match entry.bytes().cmp(&wanted) {
+            Ordering::Less => low = middle + 1,
+            Ordering::Greater => high = middle,
+            Ordering::Equal => {
+                return u32::try_from(middle)
+                    .map(|position| Some(BlockIndex::new(position)))
+                    .map_err(|_| RecordError::Malformed("a position beyond 32 bits"));
+            }
+        }
+    }
+    Ok(None)
+}
+
+const KEYLESS: RecordError = RecordError::Malformed("a block without a key");
+
+fn encode_key(entry: &mut Vec<u8>, key: &UsageKey) {
+    entry.clear();
+    entry.extend_from_slice(key.block_type().as_bytes());
+    entry.push(SEPARATOR);
+    entry.extend_from_slice(key.block_id().as_bytes());
+}
+
+fn decode_key(course: &CourseKey, entry: Option<&[u8]>) -> Result<UsageKey, RecordError> {
+    let malformed = RecordError::Malformed("an entry that is no block's type and id");
+    let text = std::str::from_utf8(entry.ok_or(KEYLESS)?).map_err(|_| malformed)?;
+    let (block_type, block_id) = text.split_once(char::from(SEPARATOR)).ok_or(malformed)?;
+    course
+        .usage_key(block_type, block_id)
+        .map_err(|_| malformed)
+}
+
+fn undecodable(_: DecodeError) -> RecordError {
+    RecordError::Malformed("the relations cannot be decoded")
+}

@@ -1,0 +1,398 @@
+//! What hosts call: collected data and transformed structures, from the store where it is fresh,
+//! by collecting where it is not. It decides nothing about bytes and prints nothing.
+
+mod collected;
+mod flights;
+mod plan;
+
+use std::sync::Arc;
+
+pub use collected::{CollectedCourse, PublishedCourse, Transformed};
+use flights::Flights;
+pub use plan::{Plan, Reason};
+
+use crate::collect::{self, BLOCKS, OWN_RECORDS, OWN_VERSIONS, STRUCTURE};
+use crate::engine::Durability;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{CourseKey, UsageKey};
+use crate::modulestore::{ModuleStore, Report};
+use crate::record::{Entry, RecordError};
+use crate::store::{CourseEntry, Damage, Lookup, Published, Store, StoredRecord};
+use crate::transformer::{Registry, Transformer, UserContext};
+use crate::version::Versions;
+
+/// A release at work: its transformers, the store, and where courses come from.
+///
+/// Cheap to share behind an [`Arc`]. Several managers with different registries may share one
+/// store: that is how the code of two releases runs side by side.
+pub struct Manager {
+    store: Arc<Store>,
+    registry: Arc<Registry>,
+    modulestore: Arc<dyn ModuleStore>,
+    flights: Flights,
+}
+
+/// What an update does beyond what is outdated.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateOptions {
+    /// Collect what is up to date too.
+    pub force: Force,
+    /// Consider these transformers only; empty means all. A changed course is always collected
+    /// whole.
+    pub transformers: Vec<String>,
+}
+
+/// Whether an update trusts what is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Force {
+    /// What is up to date stays.
+    #[default]
+    OutdatedOnly,
+    /// Everything that was asked for is collected again.
+    Everything,
+}
+
+/// What an update did.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    /// What was to be done, and why.
+    pub plan: Plan,
+    /// What was written; `None` when nothing was to be done.
+    pub published: Option<Published>,
+    /// Transformers that could not collect the course, and why.
+    pub failures: Vec<(String, String)>,
+    /// What could not be read of the course; `None` when it was not read.
+    pub report: Option<Report>,
+}
+
+/// How often a collect is begun again because the course was published meanwhile.
+const MAX_COLLECT_ATTEMPTS: usize = 8;
+
+impl Manager {
+    /// A release of `registry` on `store`, which reads courses from `modulestore`.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        registry: Arc<Registry>,
+        modulestore: Arc<dyn ModuleStore>,
+    ) -> Self {
+        Self {
+            store,
+            registry,
+            modulestore,
+            flights: Flights::default(),
+        }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The release's transformers.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The structure of a course and the data of the named transformers, all of one generation.
+    ///
+    /// What this release cannot use (missing, outdated, damaged) is collected first, together with
+    /// everything else that is due for the course. However many callers miss together, one of them
+    /// collects and the others wait. A course that is stored, readable and merely older than its
+    /// source is served as it is: publishing is what updates it.
+    ///
+    /// # Errors
+    /// [`Registry`](ErrorKind::Registry) for a name that is not registered;
+    /// [`NotFound`](ErrorKind::NotFound) for a course that is nowhere;
+    /// [`TooNew`](ErrorKind::TooNew) for data in a shape that only newer releases know;
+    /// [`Transformer`](ErrorKind::Transformer) when one of the named transformers cannot collect
+    /// this course; and whatever the module store or the engine says.
+    pub fn get_collected(&self, course: &CourseKey, names: &[&str]) -> Result<CollectedCourse> {
+        self.read(course, names, |lookups| {
+            CollectedCourse::open(course, &self.registry, names, lookups)
+        })
+    }
+
+    /// The structure of a course with the fields of its blocks as they were published, all of one
+    /// generation. Collects and fails as [`get_collected`](Self::get_collected) does.
+    ///
+    /// # Errors
+    /// As [`get_collected`](Self::get_collected).
+    pub fn get_published(&self, course: &CourseKey) -> Result<PublishedCourse> {
+        self.read(course, &[BLOCKS], |lookups| {
+            PublishedCourse::open(course, lookups)
+        })
+    }
+
+    /// What `transformer` stored for one block; `None` where it stored nothing for it. Reads and
+    /// verifies that block's part of the records only, whatever the size of the course.
+    ///
+    /// # Errors
+    /// As [`get_collected`](Self::get_collected), and [`NotFound`](ErrorKind::NotFound) for a block
+    /// that is not in the course.
+    pub fn get_block<T: Transformer>(
+        &self,
+        course: &CourseKey,
+        transformer: &T,
+        block: &UsageKey,
+    ) -> Result<Option<T::BlockData>> {
+        self.with_entry(course, transformer.name(), block, |entry| {
+            Ok(transformer.decode_block(entry)?)
+        })
+    }
+
+    /// What [`get_block`](Self::get_block) answers, as JSON, by the transformer's name.
+    ///
+    /// # Errors
+    /// As [`get_block`](Self::get_block).
+    #[cfg(feature = "cli")]
+    pub(crate) fn get_block_json(
+        &self,
+        course: &CourseKey,
+        name: &str,
+        block: &UsageKey,
+    ) -> Result<Option<serde_json::Value>> {
+        let transformer = self.registry.get(name)?;
+        self.with_entry(course, name, block, |entry| transformer.block_json(entry))
+    }
+
+    fn with_entry<R>(
+        &self,
+        course: &CourseKey,
+        name: &str,
+        block: &UsageKey,
+        decode: impl Fn(Entry<'_>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        let found = self.read(course, &[name], |mut lookups| {
+            let record = lookups.pop().and_then(Lookup::fresh);
+            let structure = lookups.pop().and_then(Lookup::fresh).ok_or_else(|| {
+                Damage::new(course, STRUCTURE, RecordError::Malformed("it is missing"))
+            })?;
+            let position = collect::find_block(&structure.column(), block)
+                .map_err(|cause| Damage::new(course, STRUCTURE, cause))?;
+            let (Some(position), Some(record)) = (position, &record) else {
+                return Ok(position.map(|_| Ok(None)));
+            };
+            let entry = record
+                .column()
+                .entry(position.as_usize())
+                .map_err(|cause| Damage::new(course, name, cause))?;
+            Ok(Some(entry.map(&decode).transpose()))
+        })?;
+        found.unwrap_or_else(|| {
+            let message = format!("{block} is not a block of {course}");
+            Err(Error::new(ErrorKind::NotFound, message))
+        })
+    }
+
+    /// Reads the structure and the named records and hands them to `open`, collecting what cannot
+    /// be used until it can.
+    fn read<R>(
+        &self,
+        course: &CourseKey,
+        names: &[&str],
+        open: impl Fn(Vec<Lookup<StoredRecord>>) -> Result<R, Damage>,
+    ) -> Result<R> {
+        let mut wanted = vec![(STRUCTURE, OWN_VERSIONS)];
+        for name in names {
+            wanted.push((name, self.versions(name)?));
+        }
+        let mut damaged = Vec::new();
+        for _ in 0..MAX_COLLECT_ATTEMPTS {
+            let lookups = self.store.read(course, &wanted)?.lookups;
+            let mut missing = unusable(course, &wanted, &lookups)?;
+            if missing.is_empty() {
+                match open(lookups) {
+                    Ok(opened) => return Ok(opened),
+                    Err(damage) => missing.push(damage.record),
+                }
+            }
+            self.refuse_known_failures(course, &missing)?;
+            damaged.extend(missing);
+            let options = UpdateOptions::default();
+            self.flights
+                .join(course, || self.collect(course, &options, &damaged))?;
+        }
+        let message = format!(
+            "{course} is still not usable after collecting it {MAX_COLLECT_ATTEMPTS} times"
+        );
+        Err(Error::new(ErrorKind::Conflict, message))
+    }
+
+    /// The versions of a transformer, or of one of the store's own records.
+    fn versions(&self, name: &str) -> Result<Versions> {
+        if OWN_RECORDS.contains(&name) {
+            return Ok(OWN_VERSIONS);
+        }
+        self.registry.versions(name)
+    }
+
+    /// What one user sees of a course, or of the part of it below `start`: collected data as in
+    /// [`get_collected`](Self::get_collected), with the named transformers applied in their order.
+    ///
+    /// # Errors
+    /// As [`get_collected`](Self::get_collected), and [`NotFound`](ErrorKind::NotFound) for a
+    /// `start` that is not in the course.
+    pub fn get_transformed(
+        &self,
+        course: &CourseKey,
+        names: &[&str],
+        user: &UserContext,
+        start: Option<&UsageKey>,
+    ) -> Result<Transformed> {
+        self.get_collected(course, names)?.transform(user, start)
+    }
+
+    /// Brings a course up to date with its source and with every WRITE version of this release.
+    /// What is up to date is not touched.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) for a course that the module store does not have,
+    /// [`Registry`](ErrorKind::Registry) for a name that is not registered, and whatever the
+    /// module store or the engine says. A transformer that fails is in the answer.
+    pub fn update(&self, course: &CourseKey, options: &UpdateOptions) -> Result<Updated> {
+        self.flights
+            .alone(course, || self.collect(course, options, &[]))
+    }
+
+    /// Collects the named records again although their headers look right: for those that are
+    /// damaged.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn repair(&self, course: &CourseKey, records: &[String]) -> Result<Updated> {
+        let options = UpdateOptions::default();
+        self.flights
+            .alone(course, || self.collect(course, &options, records))
+    }
+
+    /// What [`update`](Self::update) would do now.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn plan(&self, course: &CourseKey, options: &UpdateOptions) -> Result<Plan> {
+        let (_, entry) = self.store.base(course)?;
+        self.plan_for(course, entry.as_ref(), options, &[])
+    }
+
+    fn plan_for(
+        &self,
+        course: &CourseKey,
+        entry: Option<&CourseEntry>,
+        options: &UpdateOptions,
+        damaged: &[String],
+    ) -> Result<Plan> {
+        let source = self.modulestore.source_version(course)?;
+        Plan::make(entry, &source, &self.registry, options, damaged)
+    }
+
+    /// One collect. The caller sees to it that it is the only one for the course.
+    fn collect(
+        &self,
+        course: &CourseKey,
+        options: &UpdateOptions,
+        damaged: &[String],
+    ) -> Result<Updated> {
+        let mut last_conflict = None;
+        for _ in 0..MAX_COLLECT_ATTEMPTS {
+            let (base, entry) = self.store.base(course)?;
+            let plan = self.plan_for(course, entry.as_ref(), options, damaged)?;
+            if plan.is_nothing() {
+                return Ok(Updated {
+                    plan,
+                    published: None,
+                    failures: Vec::new(),
+                    report: None,
+                });
+            }
+            let loaded = self.modulestore.load(course)?;
+            let same_content =
+                entry.is_some_and(|entry| entry.source_version() == loaded.source_version());
+            let publication = match &plan {
+                Plan::Part(names) if same_content => {
+                    let transformers = names.iter().map(|name| self.registry.get(name));
+                    let transformers = transformers.collect::<Result<Vec<_>>>()?;
+                    collect::part(&loaded, transformers.into_iter())?
+                }
+                _ => collect::whole(&loaded, &self.registry)?,
+            };
+            match self.store.publish(&base, &publication, Durability::Durable) {
+                Ok(published) => {
+                    let failures = publication.failures.into_iter();
+                    return Ok(Updated {
+                        plan,
+                        published: Some(published),
+                        failures: failures.map(|(name, _, error)| (name, error)).collect(),
+                        report: Some(loaded.report().clone()),
+                    });
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => last_conflict = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last_conflict.unwrap_or_else(|| {
+            let message = format!("{course} could not be collected");
+            Error::new(ErrorKind::Conflict, message)
+        }))
+    }
+
+    /// A transformer that failed on this very content will fail again: readers are told at once
+    /// instead of collecting on every request.
+    fn refuse_known_failures(&self, course: &CourseKey, missing: &[String]) -> Result<()> {
+        let (_, Some(entry)) = self.store.base(course)? else {
+            return Ok(());
+        };
+        let known = entry.failures().iter().find(|failure| {
+            missing.contains(&failure.transformer)
+                && self
+                    .registry
+                    .versions(&failure.transformer)
+                    .is_ok_and(|versions| versions.write == failure.write_version)
+        });
+        let Some(failure) = known else {
+            return Ok(());
+        };
+        if self.modulestore.source_version(course)? != *entry.source_version() {
+            return Ok(());
+        }
+        let message = format!(
+            "transformer {:?} cannot collect {course} ({} attempts): {}",
+            failure.transformer, failure.attempts, failure.error
+        );
+        Err(Error::new(ErrorKind::Transformer, message))
+    }
+}
+
+impl std::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manager")
+            .field("store", &self.store)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The records that a read cannot use: missing, outdated or damaged. No I/O.
+fn unusable(
+    course: &CourseKey,
+    wanted: &[(&str, Versions)],
+    lookups: &[Lookup<StoredRecord>],
+) -> Result<Vec<String>> {
+    let mut unusable = Vec::new();
+    for ((name, versions), lookup) in wanted.iter().zip(lookups) {
+        match lookup {
+            Lookup::Fresh(_) => {}
+            Lookup::Missing if versions.read.accepts_missing() => {}
+            Lookup::Missing | Lookup::Outdated { .. } | Lookup::Damaged(_) => {
+                unusable.push((*name).to_owned());
+            }
+            Lookup::TooNew(newer) => {
+                let message = format!("the record {name:?} of {course} is too new: {newer}");
+                return Err(Error::new(ErrorKind::TooNew, message));
+            }
+        }
+    }
+    Ok(unusable)
+}

@@ -1,0 +1,184 @@
+//! Puts the blocks that were read into one course: edges in the order in which the original finds
+//! them, no block inside itself, and what children inherit. Knows no files and no XML.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::field_types;
+use super::findings::{Fault, Findings, Site};
+use super::reader::{Definition, Edge};
+use crate::field::FieldMap;
+use crate::key::UsageKey;
+use crate::modulestore::{Block, CourseBuilder, ProblemKind};
+
+/// Adds every block below the root to the course. Definitions that nothing leads to are dropped:
+/// another one took their place.
+pub(super) fn assemble(
+    definitions: HashMap<UsageKey, Definition>,
+    root: &UsageKey,
+    course: &mut CourseBuilder,
+    errors: &mut Findings,
+    warnings: &mut Findings,
+) {
+    let mut assembly = Assembly {
+        definitions,
+        nodes: Vec::new(),
+        places: HashMap::new(),
+    };
+    assembly.walk(root, course, errors, warnings);
+    assembly.inherit();
+    for node in assembly.nodes {
+        course.define(node.key, node.block);
+    }
+}
+
+struct Assembly {
+    definitions: HashMap<UsageKey, Definition>,
+    // In the order in which they were found.
+    nodes: Vec<Node>,
+    places: HashMap<UsageKey, usize>,
+}
+
+struct Node {
+    key: UsageKey,
+    block: Block,
+    children: Vec<usize>,
+    is_open: bool,
+}
+
+/// A node whose children are being added.
+struct Open {
+    place: usize,
+    file: Option<Arc<str>>,
+    edges: std::vec::IntoIter<Edge>,
+}
+
+impl Assembly {
+    /// Depth-first: an edge is added, and then the child is walked, unless it was before.
+    fn walk(
+        &mut self,
+        root: &UsageKey,
+        course: &mut CourseBuilder,
+        errors: &mut Findings,
+        warnings: &mut Findings,
+    ) {
+        let mut stack: Vec<Open> = self.enter(root).into_iter().collect();
+        while let Some(open) = stack.last_mut() {
+            let place = open.place;
+            let Some(edge) = open.edges.next() else {
+                if let Some(node) = self.nodes.get_mut(place) {
+                    node.is_open = false;
+                }
+                stack.pop();
+                continue;
+            };
+            let Some(parent) = self.nodes.get(place).map(|node| node.key.clone()) else {
+                continue;
+            };
+            let site = Site {
+                parent: Some(parent.clone()),
+                position: edge.position,
+                file: open.file.clone(),
+                line: edge.line,
+            };
+            let known = self.places.get(&edge.child).copied();
+            if known
+                .and_then(|known| self.nodes.get(known))
+                .is_some_and(|node| node.is_open)
+            {
+                let fault = Fault::new(ProblemKind::Cycle, "the block contains itself");
+                errors.push(fault.at(&site));
+                continue;
+            }
+            let entered = match known {
+                Some(_) => None,
+                None => self.enter(&edge.child),
+            };
+            let Some(child) = known.or(entered.as_ref().map(|entered| entered.place)) else {
+                let fault = Fault::new(ProblemKind::DanglingReference, "the block is not defined");
+                warnings.push(fault.at(&site));
+                continue;
+            };
+            course.add_child(&parent, &edge.child);
+            if let Some(node) = self.nodes.get_mut(place) {
+                node.children.push(child);
+            }
+            stack.extend(entered);
+        }
+    }
+
+    /// `None` for a block that was never defined.
+    fn enter(&mut self, key: &UsageKey) -> Option<Open> {
+        let definition = self.definitions.remove(key)?;
+        let place = self.nodes.len();
+        self.places.insert(key.clone(), place);
+        self.nodes.push(Node {
+            key: key.clone(),
+            block: definition.block,
+            children: Vec::with_capacity(definition.children.len()),
+            is_open: true,
+        });
+        Some(Open {
+            place,
+            file: definition.file,
+            edges: definition.children.into_iter(),
+        })
+    }
+
+    /// Of several parents, the one that the original visits last passes its values on. It visits
+    /// every path, so its last one is the first when children are taken from the end.
+    fn inherit(&mut self) {
+        let mut reached = vec![false; self.nodes.len()];
+        let mut stack: Vec<(usize, Arc<FieldMap>, usize)> = Vec::new();
+        if let Some(first) = reached.first_mut() {
+            *first = true;
+            stack.push((0, self.passed_on(0), 0));
+        }
+        while let Some((place, values, taken)) = stack.last_mut() {
+            let children = self
+                .nodes
+                .get(*place)
+                .map_or(&[][..], |node| &node.children);
+            *taken += 1;
+            let next = children
+                .len()
+                .checked_sub(*taken)
+                .and_then(|next| children.get(next));
+            let Some(&child) = next else {
+                stack.pop();
+                continue;
+            };
+            let Some(is_reached) = reached.get_mut(child) else {
+                continue;
+            };
+            if std::mem::replace(is_reached, true) {
+                continue;
+            }
+            if let Some(node) = self.nodes.get_mut(child) {
+                node.block.inherited = Arc::clone(values);
+            }
+            stack.push((child, self.passed_on(child), 0));
+        }
+    }
+
+    /// What the children of a block inherit: what it inherits itself, and its own values over it.
+    fn passed_on(&self, place: usize) -> Arc<FieldMap> {
+        let Some(Node {
+            block, children, ..
+        }) = self.nodes.get(place)
+        else {
+            return Arc::default();
+        };
+        let mut own = block
+            .fields
+            .iter()
+            .filter(|(name, _)| field_types::is_inherited(name))
+            .peekable();
+        if children.is_empty() || own.peek().is_none() {
+            return Arc::clone(&block.inherited);
+        }
+        let mut values = FieldMap::clone(&block.inherited);
+        values.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        Arc::new(values)
+    }
+}

@@ -1,0 +1,277 @@
+//! The body of a record as it is read: what is touched is verified, and nothing is decoded
+//! before its owner asks. It must not know what the values are.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use zerocopy::FromBytes;
+
+use super::RecordError;
+use super::body::{ChunkRow, ENTRIES_PER_CHUNK, chunk_count};
+use super::checksum::Seed;
+use super::codec::{self, DecodeError};
+use super::header::Header;
+use super::varint;
+use crate::version::WriteVersion;
+
+/// The values of one record, each verified when it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Column<'a> {
+    header: Header,
+    seed: Seed,
+    body: &'a [u8],
+}
+
+/// A column whose bytes have been verified as a whole, to be read from end to end.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifiedColumn<'a>(Column<'a>);
+
+/// One value as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    bytes: &'a [u8],
+    write_version: WriteVersion,
+}
+
+/// The values of a [`VerifiedColumn`] in the order of the blocks. Ends after an error.
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    column: Column<'a>,
+    positions: Range<usize>,
+    chunk: Chunk<'a>,
+}
+
+impl<'a> Column<'a> {
+    pub(super) fn new(header: Header, seed: Seed, body: &'a [u8]) -> Self {
+        Self { header, seed, body }
+    }
+
+    /// The number of blocks, each with a value or without one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.header.entries() as usize
+    }
+
+    /// Whether the course has no blocks.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of the block at `position`, if it has one. Only the chunk that holds it is
+    /// touched and verified.
+    pub fn entry(&self, position: usize) -> Result<Option<Entry<'a>>, RecordError> {
+        if position >= self.len() {
+            return Err(RecordError::NoSuchEntry {
+                position,
+                entries: self.len(),
+            });
+        }
+        let number = position / ENTRIES_PER_CHUNK;
+        let mut chunk = Chunk::parse(self.verified_chunk(number)?, self.entries_in(number))?;
+        let bytes = chunk.nth(position % ENTRIES_PER_CHUNK).flatten();
+        Ok(bytes.map(|bytes| self.entry_of(bytes)))
+    }
+
+    /// How many bytes of the body [`entry`](Self::entry) reads for the block at `position`: its
+    /// chunk, and the rows of the directory that tell where the chunk is.
+    #[cfg(feature = "cli")]
+    pub(crate) fn bytes_read_for(&self, position: usize) -> Result<usize, RecordError> {
+        let number = position / ENTRIES_PER_CHUNK;
+        let (chunk, _) = self.chunk(number)?;
+        let rows = if number == 0 { 1 } else { 2 };
+        Ok(chunk.len() + rows * size_of::<ChunkRow>())
+    }
+
+    /// The course-wide value, empty where there is none. Only its bytes are verified.
+    pub fn course_wide(&self) -> Result<Entry<'a>, RecordError> {
+        let number = self.course_wide_number();
+        Ok(self.entry_of(self.verified_chunk(number)?))
+    }
+
+    /// Verifies the whole body, for reading all of it.
+    pub fn verify(&self) -> Result<VerifiedColumn<'a>, RecordError> {
+        if self.seed.body(self.body) == self.header.body_checksum() {
+            Ok(VerifiedColumn(*self))
+        } else {
+            Err(RecordError::BodyChecksum)
+        }
+    }
+
+    fn entry_of(&self, bytes: &'a [u8]) -> Entry<'a> {
+        Entry {
+            bytes,
+            write_version: self.header.write_version(),
+        }
+    }
+
+    fn course_wide_number(&self) -> usize {
+        chunk_count(self.header.entries()) - 1
+    }
+
+    fn entries_in(&self, chunk: usize) -> usize {
+        let before = chunk * ENTRIES_PER_CHUNK;
+        self.len().saturating_sub(before).min(ENTRIES_PER_CHUNK)
+    }
+
+    fn verified_chunk(&self, number: usize) -> Result<&'a [u8], RecordError> {
+        let (bytes, checksum) = self.chunk(number)?;
+        let damaged = RecordError::ChunkChecksum { chunk: number };
+        let number = u32::try_from(number).map_err(|_| damaged)?;
+        if self.seed.chunk(number, bytes) == checksum {
+            Ok(bytes)
+        } else {
+            Err(damaged)
+        }
+    }
+
+    /// The bytes of a chunk, which is one of the column's, and what their checksum must be.
+    fn chunk(&self, number: usize) -> Result<(&'a [u8], u32), RecordError> {
+        let count = chunk_count(self.header.entries());
+        let (directory, _) = <[ChunkRow]>::ref_from_prefix_with_elems(self.body, count)
+            .map_err(|_| RecordError::Malformed("a body shorter than its directory"))?;
+        let outside = RecordError::Malformed("a chunk outside the body");
+        let row = directory.get(number).ok_or(outside)?;
+        let start = match number.checked_sub(1) {
+            Some(before) => directory.get(before).ok_or(outside)?.end.get() as usize,
+            None => size_of_val(directory),
+        };
+        let end = row.end.get() as usize;
+        let is_last = number + 1 == count;
+        if start < size_of_val(directory) || (is_last && end != self.body.len()) {
+            return Err(outside);
+        }
+        let bytes = self.body.get(start..end).ok_or(outside)?;
+        Ok((bytes, row.checksum.get()))
+    }
+}
+
+impl<'a> VerifiedColumn<'a> {
+    /// For a column that was verified before, and whose bytes are still the same.
+    pub(super) fn of(verified: Column<'a>) -> Self {
+        Self(verified)
+    }
+
+    /// The number of blocks, each with a value or without one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the course has no blocks.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every block's value, or its absence, in the order of the blocks.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'a> {
+        Entries {
+            column: self.0,
+            positions: 0..self.len(),
+            chunk: Chunk::EMPTY,
+        }
+    }
+
+    /// The course-wide value, empty where there is none.
+    pub fn course_wide(&self) -> Result<Entry<'a>, RecordError> {
+        let (bytes, _) = self.0.chunk(self.0.course_wide_number())?;
+        Ok(self.0.entry_of(bytes))
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// The bytes as they were written.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The schema version of the bytes, which tells their type.
+    #[must_use]
+    pub const fn write_version(&self) -> WriteVersion {
+        self.write_version
+    }
+
+    /// The value, if it was written as a `T` or as a `T` with more fields at its end. Text can be
+    /// borrowed from the record.
+    pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, DecodeError> {
+        codec::decode(self.bytes)
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<Option<Entry<'a>>, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let position = self.positions.next()?;
+        if position.is_multiple_of(ENTRIES_PER_CHUNK) {
+            let number = position / ENTRIES_PER_CHUNK;
+            let chunk = self
+                .column
+                .chunk(number)
+                .and_then(|(chunk, _)| Chunk::parse(chunk, self.column.entries_in(number)));
+            match chunk {
+                Ok(chunk) => self.chunk = chunk,
+                Err(error) => {
+                    self.positions = 0..0;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let bytes = self.chunk.next()?;
+        Some(Ok(bytes.map(|bytes| self.column.entry_of(bytes))))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let most = self.positions.len();
+        (most.min(1), Some(most))
+    }
+}
+
+/// The entries of one chunk that are yet to come.
+#[derive(Clone, Debug)]
+struct Chunk<'a> {
+    // Invariant: whole lengths, which add up to `bytes`.
+    lengths: &'a [u8],
+    bytes: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    const EMPTY: Self = Self {
+        lengths: &[],
+        bytes: &[],
+    };
+
+    fn parse(chunk: &'a [u8], entries: usize) -> Result<Self, RecordError> {
+        let malformed = RecordError::Malformed("a chunk whose lengths do not add up");
+        let mut rest = chunk;
+        let mut total = 0_usize;
+        for _ in 0..entries {
+            let stored_len = varint::take(&mut rest).ok_or(malformed)?;
+            let len = stored_len.saturating_sub(1) as usize;
+            total = total.checked_add(len).ok_or(malformed)?;
+        }
+        let (lengths, bytes) = chunk.split_at(chunk.len() - rest.len());
+        if total == bytes.len() {
+            Ok(Self { lengths, bytes })
+        } else {
+            Err(malformed)
+        }
+    }
+}
+
+impl<'a> Iterator for Chunk<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let stored_len = varint::take(&mut self.lengths)?;
+        let Some(len) = stored_len.checked_sub(1) else {
+            return Some(None);
+        };
+        let (bytes, rest) = self.bytes.split_at_checked(len as usize)?;
+        self.bytes = rest;
+        Some(Some(bytes))
+    }
+}

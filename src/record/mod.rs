@@ -1,0 +1,207 @@
+//! Records: what one transformer stored for one course, as bytes. Nothing here knows engines,
+//! courses or transformers; keys are opaque.
+//!
+//! A record is a header of fixed size and a body. The header is read in place and checked, at a
+//! cost that does not depend on the body, before anything else is believed. The body is a
+//! column: one optional value per block of the course, in the order of the course's blocks, and
+//! one value for the course as a whole. A single value is read by touching its chunk alone.
+//!
+//! # The format
+//!
+//! All numbers are little-endian. Version 1:
+//!
+//! | offset | bytes | header field | |
+//! |---|---|---|---|
+//! | 0 | 4 | magic | `CBLK` |
+//! | 4 | 1 | format version | 1 |
+//! | 5 | 1 | codec | 1: bincode 2, standard configuration; CRC-32 (IEEE) |
+//! | 6 | 2 | flags | 0; bits 0 to 3 are reserved for compression |
+//! | 8 | 4 | write version | 1 or more |
+//! | 12 | 4 | min reader | 1 or more |
+//! | 16 | 8 | generation | |
+//! | 24 | 4 | body length | in bytes; a record ends with its body |
+//! | 28 | 4 | entries | *n*, the number of the course's blocks |
+//! | 32 | 4 | body checksum | over the seed and the body |
+//! | 36 | 4 | header checksum | over the seed and the body checksum |
+//!
+//! | bytes | body field | |
+//! |---|---|---|
+//! | 8 × chunks | directory | per chunk: where it ends, from the beginning of the body (4); its checksum, over the seed, the chunk's number (4, from 0) and the chunk (4) |
+//! | | chunks | each [`ENTRIES_PER_CHUNK`] entries, the last one what is left: their lengths, then their bytes |
+//! | | last chunk | the course-wide value |
+//!
+//! A length is a varint (base 128, low bits first, in as few bytes as it takes): 0 for a block
+//! without a value, otherwise the number of bytes plus 1. The **seed** is what every checksum of
+//! a record starts from: the length of the record's key (8), the key, and the first 32 bytes of
+//! the header. So a header, body or chunk is damaged under any other key, and a body or
+//! chunk under any other header.
+//!
+//! Frozen for all versions of the format, so that every release can tell damage from what is
+//! newer: the length of the header, the magic, and the header checksum with its place, its
+//! algorithm and its seed. A header that fails them is damaged. One that passes them and has a
+//! larger format version or codec, or a flag that is not known, is [`RecordError::TooNew`].
+
+mod body;
+mod checksum;
+pub mod codec;
+mod column;
+mod header;
+#[cfg(test)]
+mod tests;
+mod varint;
+
+pub use body::{Body, ColumnWriter, ENTRIES_PER_CHUNK, MAX_BODY_LEN, MAX_ENTRIES, WriteError};
+pub use codec::{DecodeError, EncodeError};
+pub use column::{Column, Entries, Entry, VerifiedColumn};
+pub use header::{Generation, HEADER_LEN, Header, Meta};
+
+use self::checksum::Seed;
+use crate::error::{Error, ErrorKind};
+
+/// Why a record, or a part of one, is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Written in a newer format. The header is intact; never overwrite the record.
+    #[error("written in a newer format ({what} {found})")]
+    TooNew {
+        /// The header field that tells.
+        what: &'static str,
+        /// Its value.
+        found: u16,
+    },
+    /// Something was cut off or added.
+    #[error("{found} bytes where a record has {expected}")]
+    Length {
+        /// What the header says, or the length of a header.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// Not a record, or one whose first bytes are damaged.
+    #[error("does not begin as a record")]
+    BadMagic,
+    /// The header is damaged, or belongs to another key.
+    #[error("the header fails its checksum under this key")]
+    HeaderChecksum,
+    /// The body is damaged, or belongs to another header.
+    #[error("the body fails its checksum")]
+    BodyChecksum,
+    /// A part of the body is damaged.
+    #[error("chunk {chunk} of the body fails its checksum")]
+    ChunkChecksum {
+        /// The number of the chunk, from 0.
+        chunk: usize,
+    },
+    /// The checksums fit and the contents do not: nothing that this code wrote.
+    #[error("malformed: {0}")]
+    Malformed(&'static str),
+    /// A position that the course does not have.
+    #[error("no entry {position} in a record of {entries}")]
+    NoSuchEntry {
+        /// What was asked for, from 0.
+        position: usize,
+        /// How many there are.
+        entries: usize,
+    },
+}
+
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        let kind = match error {
+            RecordError::TooNew { .. } => ErrorKind::TooNew,
+            _ => ErrorKind::Damaged,
+        };
+        Self::new(kind, "a record cannot be read").with_source(error)
+    }
+}
+
+/// A record whose header has been checked. The body is verified where it is read.
+#[derive(Clone, Debug)]
+pub struct Record<B> {
+    header: Header,
+    seed: Seed,
+    bytes: B,
+}
+
+impl<B: AsRef<[u8]>> Record<B> {
+    /// Checks the header of the record that is stored under `key`, and that nothing is missing
+    /// after it or was added. The body is not touched.
+    pub fn open(key: &[u8], bytes: B) -> Result<Self, RecordError> {
+        let slice = bytes.as_ref();
+        let (header, seed) = Header::read_with_seed(key, slice)?;
+        let expected = HEADER_LEN as u64 + u64::from(header.body_len());
+        let found = slice.len() as u64;
+        if found != expected {
+            return Err(RecordError::Length { expected, found });
+        }
+        if body::least_len(header.entries()) > header.body_len().into() {
+            return Err(RecordError::Malformed(
+                "more entries than the body can hold",
+            ));
+        }
+        Ok(Self {
+            header,
+            seed,
+            bytes,
+        })
+    }
+
+    /// The header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The values.
+    #[must_use]
+    pub fn column(&self) -> Column<'_> {
+        let body = self.bytes.as_ref().get(HEADER_LEN..).unwrap_or_default();
+        Column::new(self.header, self.seed, body)
+    }
+}
+
+impl<B: AsRef<[u8]>> Record<B> {
+    /// Verifies the whole body, once for all later reads of it.
+    ///
+    /// # Errors
+    /// [`RecordError::BodyChecksum`]
+    pub fn verify(self) -> Result<VerifiedRecord<B>, RecordError> {
+        self.column().verify()?;
+        Ok(VerifiedRecord(self))
+    }
+}
+
+/// A record of which every byte has been verified.
+#[derive(Clone, Debug)]
+pub struct VerifiedRecord<B>(
+    // Invariant: its body passed its checksum, and the bytes do not change.
+    Record<B>,
+);
+
+impl<B: AsRef<[u8]>> VerifiedRecord<B> {
+    /// The header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        self.0.header()
+    }
+
+    /// The values, to be read from end to end without checking them again.
+    #[must_use]
+    pub fn column(&self) -> VerifiedColumn<'_> {
+        VerifiedColumn::of(self.0.column())
+    }
+}
+
+/// The record of `body`, to be stored under `key` and read under no other one.
+#[must_use]
+pub fn encode(key: &[u8], meta: Meta, body: &Body) -> Vec<u8> {
+    let header = header::Unsealed::new(key, meta, body.len(), body.entries());
+    let mut record = Vec::with_capacity(HEADER_LEN + body.len() as usize);
+    record.extend_from_slice(&[0; HEADER_LEN]);
+    body.append_to(&mut record, header.seed);
+    if let Some((place, body)) = record.split_first_chunk_mut() {
+        *place = header.seal(body);
+    }
+    record
+}

@@ -1,0 +1,397 @@
+//! The format as a whole: its bytes, and what happens to bytes that are not it.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use zerocopy::IntoBytes;
+
+use super::body::ChunkRow;
+use super::header::Unsealed;
+use super::*;
+use crate::version::{MinReader, ReadVersion, Verdict, Versions, WriteVersion};
+
+const KEY: &[u8] = b"course\0t";
+
+const META: Meta = Meta {
+    write_version: WriteVersion::new(3).unwrap(),
+    min_reader: MinReader::new(WriteVersion::new(2).unwrap()),
+    generation: Generation::new(0x0102_0304_0506_0708),
+};
+
+/// The checksums were computed with another implementation of CRC-32.
+#[rustfmt::skip]
+const SPELLED: [u8; 64] = [
+    b'C', b'B', b'L', b'K', // magic
+    1, 1, 0, 0, // format version, codec, flags
+    3, 0, 0, 0, 2, 0, 0, 0, // write version, min_reader
+    8, 7, 6, 5, 4, 3, 2, 1, // generation
+    24, 0, 0, 0, 3, 0, 0, 0, // body length, entries
+    0xfc, 0x23, 0x36, 0xf9, // body checksum
+    0x45, 0x04, 0x9e, 0xc0, // header checksum
+    22, 0, 0, 0, 0x49, 0xd6, 0xe7, 0x3d, // chunk 0: end, checksum
+    24, 0, 0, 0, 0x6f, 0x27, 0xbd, 0x45, // chunk 1: end, checksum
+    4, 0, 1, b'a', b'b', b'c', // "abc", absent, ""
+    b'x', b'y', // course-wide
+];
+
+type Values = (Vec<Option<Vec<u8>>>, Vec<u8>);
+type SingleRead = Result<Option<Vec<u8>>, RecordError>;
+
+fn body_of((entries, course_wide): &Values) -> Body {
+    let mut column = ColumnWriter::new();
+    for entry in entries {
+        let pushed = match entry {
+            Some(bytes) => column.push(bytes),
+            None => column.push_absent(),
+        };
+        pushed.unwrap();
+    }
+    column.finish(course_wide).unwrap()
+}
+
+fn read_whole(key: &[u8], record: &[u8]) -> Result<Values, RecordError> {
+    let record = Record::open(key, record)?;
+    let column = record.column().verify()?;
+    let entries = column
+        .entries()
+        .map(|entry| Ok(entry?.map(|entry| entry.bytes().to_vec())));
+    Ok((
+        entries.collect::<Result<_, _>>()?,
+        column.course_wide()?.bytes().to_vec(),
+    ))
+}
+
+/// What single reads return: one result per entry, then the course-wide value.
+fn read_singly(key: &[u8], record: &[u8]) -> Result<Vec<SingleRead>, RecordError> {
+    let record = Record::open(key, record)?;
+    let column = record.column();
+    let bytes = |entry: Entry<'_>| entry.bytes().to_vec();
+    let entries = (0..column.len()).map(|position| Ok(column.entry(position)?.map(bytes)));
+    let course_wide = column.course_wide().map(bytes).map(Some);
+    Ok(entries.chain([course_wide]).collect())
+}
+
+/// 40 entries in three chunks, and a course-wide value.
+fn sample() -> (Values, Vec<u8>) {
+    let entry =
+        |number: u8| (!number.is_multiple_of(5)).then(|| vec![number; usize::from(number % 7)]);
+    let values = ((0..40).map(entry).collect(), b"the course".to_vec());
+    let record = encode(KEY, META, &body_of(&values));
+    (values, record)
+}
+
+#[test]
+fn a_record_is_spelled_like_this() {
+    let values = (
+        vec![Some(b"abc".to_vec()), None, Some(Vec::new())],
+        b"xy".to_vec(),
+    );
+    assert_eq!(encode(KEY, META, &body_of(&values)), SPELLED);
+    assert_eq!(read_whole(KEY, &SPELLED), Ok(values));
+}
+
+#[test]
+fn the_header_is_read_from_its_bytes_alone_and_judged() {
+    let header = Header::read(KEY, &SPELLED[..HEADER_LEN]).unwrap();
+    assert_eq!(header.write_version(), META.write_version);
+    assert_eq!(header.min_reader(), META.min_reader);
+    assert_eq!(header.generation(), META.generation);
+    assert_eq!((header.body_len(), header.entries()), (24, 3));
+    assert_eq!(header.body_checksum(), 0xf936_23fc);
+    assert_eq!(header.checksum(), 0xc09e_0445);
+    let judged = |read, write| {
+        let write = WriteVersion::new(write).unwrap();
+        header.judge(&Versions::new(ReadVersion::new(read), write))
+    };
+    assert_eq!(judged(3, 3), Verdict::Current);
+    assert_eq!(judged(4, 4), Verdict::Outdated);
+    assert_eq!(judged(1, 1), Verdict::TooNew);
+}
+
+#[test]
+fn an_entry_knows_its_version_and_decodes() {
+    let mut column = ColumnWriter::new();
+    column.push_value(&("title", Some(200_u8))).unwrap();
+    let body = column.finish_value(&[258_u16, 7]).unwrap();
+    let record = encode(KEY, META, &body);
+    let record = Record::open(KEY, record).unwrap();
+    let entry = record.column().entry(0).unwrap().unwrap();
+    assert_eq!(entry.write_version(), META.write_version);
+    assert_eq!(entry.decode::<&str>().unwrap(), "title");
+    entry.decode::<(String, String)>().unwrap_err();
+    let course_wide = record.column().course_wide().unwrap();
+    assert_eq!(course_wide.decode::<[u16; 2]>().unwrap(), [258, 7]);
+}
+
+#[test]
+fn a_course_without_blocks_has_a_record() {
+    let record = encode(KEY, META, &ColumnWriter::new().finish(b"").unwrap());
+    assert_eq!(read_whole(KEY, &record), Ok((vec![], vec![])));
+    let record = Record::open(KEY, record).unwrap();
+    assert!(record.column().is_empty());
+    let (position, entries) = (0, 0);
+    let error = record.column().entry(0).unwrap_err();
+    assert_eq!(error, RecordError::NoSuchEntry { position, entries });
+}
+
+#[test]
+fn a_position_that_the_course_does_not_have_is_an_error() {
+    let (_, record) = sample();
+    let record = Record::open(KEY, record).unwrap();
+    for position in [40, 47, 48, 64, usize::MAX] {
+        let entries = 40;
+        let error = record.column().entry(position).unwrap_err();
+        assert_eq!(error, RecordError::NoSuchEntry { position, entries });
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_refused_by_whole_reads_and_never_changes_a_single_one() {
+    let (values, record) = sample();
+    let (entries, course_wide) = &values;
+    let right: Vec<_> = entries
+        .iter()
+        .cloned()
+        .chain([Some(course_wide.clone())])
+        .collect();
+    for bit in 0..record.len() * 8 {
+        let mut damaged = record.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let error = read_whole(KEY, &damaged).expect_err("a flipped bit");
+        assert!(
+            !matches!(error, RecordError::TooNew { .. }),
+            "bit {bit}: {error}"
+        );
+        let Ok(singly) = read_singly(KEY, &damaged) else {
+            assert!(bit / 8 < HEADER_LEN, "the header alone decides on opening");
+            continue;
+        };
+        let refused = singly.iter().filter(|read| read.is_err()).count();
+        assert!(
+            refused <= 2 * ENTRIES_PER_CHUNK,
+            "bit {bit}: {refused} refused"
+        );
+        let is_in_body_checksum = bit / 8 < HEADER_LEN;
+        assert!(
+            refused > 0 || is_in_body_checksum,
+            "bit {bit} went unnoticed"
+        );
+        for (read, right) in singly.iter().zip(&right) {
+            assert!(read.is_err() || read.as_ref() == Ok(right), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn every_other_length_is_refused() {
+    let (_, record) = sample();
+    for len in 0..record.len() {
+        let error = Record::open(KEY, &record[..len]).unwrap_err();
+        assert!(matches!(error, RecordError::Length { found, .. } if found == len as u64));
+    }
+    for byte in 0..=u8::MAX {
+        let longer = [record.as_slice(), &[byte]].concat();
+        let error = Record::open(KEY, longer).unwrap_err();
+        assert!(matches!(error, RecordError::Length { .. }));
+    }
+}
+
+#[test]
+fn a_record_is_refused_under_every_other_key() {
+    let (_, record) = sample();
+    for key in [
+        &b""[..],
+        b"course\0",
+        b"course\0u",
+        b"course\0tt",
+        b"ourse\0t",
+        b"course\0t\0",
+    ] {
+        let error = Record::open(key, &record).unwrap_err();
+        assert_eq!(error, RecordError::HeaderChecksum, "{key:?}");
+    }
+    // The first bytes of the header cannot be passed for the end of the key.
+    let longer_key = [KEY, &record[..1]].concat();
+    Record::open(&longer_key, &record[1..]).unwrap_err();
+}
+
+#[test]
+fn a_body_is_refused_under_another_header() {
+    let (values, record) = sample();
+    let other_meta = Meta {
+        generation: Generation::new(9),
+        ..META
+    };
+    let other = encode(KEY, other_meta, &body_of(&values));
+    let mixed = [&other[..HEADER_LEN], &record[HEADER_LEN..]].concat();
+    assert_eq!(read_whole(KEY, &mixed), Err(RecordError::BodyChecksum));
+    for (chunk, read) in read_singly(KEY, &mixed).unwrap().iter().enumerate() {
+        let chunk = chunk / ENTRIES_PER_CHUNK;
+        let error = read.as_ref().unwrap_err();
+        assert!(
+            matches!(error, RecordError::ChunkChecksum { chunk: refused } if *refused >= chunk)
+        );
+    }
+}
+
+#[test]
+fn chunks_cannot_change_places() {
+    let values = (vec![Some(b"a".to_vec()); 2 * ENTRIES_PER_CHUNK], Vec::new());
+    let mut record = encode(KEY, META, &body_of(&values));
+    let row = size_of::<ChunkRow>();
+    let checksum = |number: usize| HEADER_LEN + number * row + 4;
+    assert_ne!(record[checksum(0)..][..4], record[checksum(1)..][..4]);
+    for byte in 0..4 {
+        record.swap(checksum(0) + byte, checksum(1) + byte);
+    }
+    for position in [0, ENTRIES_PER_CHUNK] {
+        let opened = Record::open(KEY, &record).unwrap();
+        let chunk = position / ENTRIES_PER_CHUNK;
+        let error = opened.column().entry(position).unwrap_err();
+        assert_eq!(error, RecordError::ChunkChecksum { chunk });
+    }
+}
+
+#[track_caller]
+fn check_changed_header(at: usize, byte: u8, expected: RecordError) {
+    let mut record = SPELLED;
+    record[at] = byte;
+    assert_eq!(
+        Record::open(KEY, record).unwrap_err(),
+        match at {
+            0..4 => RecordError::BadMagic,
+            _ => RecordError::HeaderChecksum,
+        }
+    );
+    let seed = Seed::new(KEY, &record[..32]);
+    let body_checksum = u32::from_le_bytes(record[32..36].try_into().unwrap());
+    record[36..40].copy_from_slice(&seed.header(body_checksum).to_le_bytes());
+    assert_eq!(Record::open(KEY, record).unwrap_err(), expected);
+}
+
+#[test]
+fn what_is_newer_is_too_new_only_if_its_header_is_intact() {
+    let too_new = |what, found| RecordError::TooNew { what, found };
+    check_changed_header(4, 2, too_new("format version", 2));
+    check_changed_header(4, 255, too_new("format version", 255));
+    check_changed_header(5, 2, too_new("codec", 2));
+    check_changed_header(6, 1, too_new("flags", 1));
+    check_changed_header(7, 0x80, too_new("flags", 0x8000));
+}
+
+#[test]
+fn fields_that_were_never_written_are_malformed() {
+    let malformed = RecordError::Malformed;
+    check_changed_header(3, b'k', RecordError::BadMagic);
+    check_changed_header(4, 0, malformed("format version or codec 0"));
+    check_changed_header(5, 0, malformed("format version or codec 0"));
+    check_changed_header(8, 0, malformed("write version 0"));
+    check_changed_header(12, 0, malformed("min_reader 0"));
+}
+
+/// A record whose checksums are right and whose directory says what it likes.
+fn hostile(entries: u32, ends: &[u32], chunks: &[u8]) -> Vec<u8> {
+    let directory_len = size_of_val(ends) * 2;
+    let body_len = u32::try_from(directory_len + chunks.len()).unwrap();
+    let header = Unsealed::new(KEY, META, body_len, entries);
+    let mut start = directory_len;
+    let mut body = Vec::new();
+    for (number, &end) in (0..).zip(ends) {
+        let bytes = (start.checked_sub(directory_len))
+            .and_then(|start| chunks.get(start..(end as usize).checked_sub(directory_len)?));
+        let checksum = header.seed.chunk(number, bytes.unwrap_or_default());
+        let row = ChunkRow {
+            end: end.into(),
+            checksum: checksum.into(),
+        };
+        body.extend_from_slice(row.as_bytes());
+        start = end as usize;
+    }
+    body.extend_from_slice(chunks);
+    [&header.seal(&body)[..], &body].concat()
+}
+
+#[track_caller]
+fn check_hostile(entries: u32, ends: &[u32], chunks: &[u8]) {
+    let record = hostile(entries, ends, chunks);
+    let error = read_whole(KEY, &record).unwrap_err();
+    assert!(matches!(error, RecordError::Malformed(_)), "{error}");
+    let refused =
+        read_singly(KEY, &record).map_or(true, |singly| singly.iter().any(Result::is_err));
+    assert!(refused, "single reads believe it");
+}
+
+#[test]
+fn a_directory_or_lengths_that_lie_are_malformed() {
+    // What an honest one looks like.
+    read_whole(KEY, &hostile(2, &[20, 21], b"\x02\x02abz")).unwrap();
+    // Chunks that end before they start, or outside, or in the directory.
+    check_hostile(2, &[15, 21], b"\x02\x02abz");
+    check_hostile(2, &[22, 21], b"\x02\x02abz");
+    check_hostile(2, &[u32::MAX, 21], b"\x02\x02abz");
+    check_hostile(2, &[0, 21], b"\x02\x02abz");
+    // A last chunk that does not end with the body.
+    check_hostile(2, &[20, 20], b"\x02\x02abz");
+    check_hostile(2, &[20, 22], b"\x02\x02abz");
+    // Lengths that do not add up to the chunk.
+    check_hostile(2, &[20, 21], b"\x02\x03abz");
+    check_hostile(2, &[20, 21], b"\x02\x01abz");
+    check_hostile(2, &[20, 21], b"\x00\x00abz");
+    check_hostile(1, &[20, 21], b"\x02\x02abz");
+    check_hostile(3, &[20, 21], b"\x02\x02abz");
+    check_hostile(2, &[16, 16], b"");
+    // Lengths that overflow, and lengths that are no numbers.
+    let largest = b"\xff\xff\xff\xff\x0f\xff\xff\xff\xff\x0f";
+    check_hostile(2, &[26, 26], largest);
+    check_hostile(2, &[21, 21], b"\xff\xff\xff\xff\xff");
+    check_hostile(2, &[19, 19], b"\x80\x00\x01");
+}
+
+#[test]
+fn the_directory_is_no_part_of_a_value() {
+    let record = Record::open(KEY, hostile(2, &[8, 21], b"\x02\x02abz")).unwrap();
+    let column = record.column().verify().unwrap();
+    let error = column.course_wide().unwrap_err();
+    assert!(matches!(error, RecordError::Malformed(_)), "{error}");
+}
+
+#[test]
+fn more_entries_than_the_body_can_hold_are_malformed_at_once() {
+    for entries in [17, 1 << 20, u32::MAX] {
+        let record = hostile(entries, &[20, 21], b"\x02\x02abz");
+        let error = Record::open(KEY, &record).unwrap_err();
+        assert!(
+            matches!(error, RecordError::Malformed(_)),
+            "{entries}: {error}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read(
+        key in vec(any::<u8>(), 0..40),
+        entries in vec(proptest::option::of(vec(any::<u8>(), 0..200)), 0..70),
+        course_wide in vec(any::<u8>(), 0..300),
+    ) {
+        let values = (entries, course_wide);
+        let body = body_of(&values);
+        let record = encode(&key, META, &body);
+        prop_assert_eq!(record.len(), HEADER_LEN + body.len() as usize);
+        let singly = read_singly(&key, &record).unwrap();
+        prop_assert_eq!(read_whole(&key, &record), Ok(values.clone()));
+        let (entries, course_wide) = values;
+        let expected = entries.into_iter().chain([Some(course_wide)]).map(Ok);
+        prop_assert_eq!(singly, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_bytes_make_reading_panic(
+        entries in 0_u32..100,
+        ends in vec(0_u32..100, 1..5),
+        chunks in vec(any::<u8>(), 0..80),
+    ) {
+        let record = hostile(entries, &ends, &chunks);
+        let _ = read_whole(KEY, &record);
+        let _ = read_singly(KEY, &record);
+    }
+}

@@ -1,0 +1,228 @@
+//! A course's row in the header index: what is stored for it, without any of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::RecordKey;
+use crate::engine::Value;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::CourseKey;
+use crate::record::{
+    self, ColumnWriter, Generation, HEADER_LEN, Header, Meta, Record, RecordError,
+};
+use crate::source_version::SourceVersion;
+use crate::version::{MinReader, WriteVersion};
+
+/// What is stored for one course.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CourseEntry {
+    pub(super) course: CourseKey,
+    pub(super) generation: Generation,
+    pub(super) source_version: SourceVersion,
+    pub(super) origin: Option<String>,
+    pub(super) blocks: u32,
+    pub(super) errors: u32,
+    pub(super) warnings: u32,
+    // Invariant: sorted by name, all of this entry's generation.
+    pub(super) records: Vec<RecordEntry>,
+    // Invariant: sorted by transformer.
+    pub(super) failures: Vec<Failure>,
+}
+
+/// One record of a course, by its header.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordEntry {
+    pub(super) name: String,
+    pub(super) header: Header,
+    pub(super) header_bytes: [u8; HEADER_LEN],
+}
+
+/// A transformer that could not collect the course.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The transformer.
+    pub transformer: String,
+    /// The WRITE version of the code that failed.
+    pub write_version: WriteVersion,
+    /// How often in a row it failed on this content.
+    pub attempts: u32,
+    /// What it said the last time.
+    pub error: String,
+}
+
+impl CourseEntry {
+    /// The course.
+    #[must_use]
+    pub fn course(&self) -> &CourseKey {
+        &self.course
+    }
+
+    /// The generation of all of its records.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The published content that it was collected from.
+    #[must_use]
+    pub fn source_version(&self) -> &SourceVersion {
+        &self.source_version
+    }
+
+    /// Where its module store found it, such as a path, if it said so.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    /// How many blocks it has.
+    #[must_use]
+    pub fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// How many errors its import reported. What they were is with its blocks.
+    #[must_use]
+    pub fn errors(&self) -> u32 {
+        self.errors
+    }
+
+    /// How many warnings its import reported.
+    #[must_use]
+    pub fn warnings(&self) -> u32 {
+        self.warnings
+    }
+
+    /// Its records, sorted by name; the store's own begin with `@`.
+    #[must_use]
+    pub fn records(&self) -> &[RecordEntry] {
+        &self.records
+    }
+
+    /// The record called `name`.
+    #[must_use]
+    pub fn record(&self, name: &str) -> Option<&RecordEntry> {
+        let found = self
+            .records
+            .binary_search_by(|record| record.name.as_str().cmp(name));
+        self.records.get(found.ok()?)
+    }
+
+    /// The transformers that could not collect it, sorted by name.
+    #[must_use]
+    pub fn failures(&self) -> &[Failure] {
+        &self.failures
+    }
+
+    /// Bytes of all records, headers included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.records.iter().map(RecordEntry::bytes).sum()
+    }
+
+    pub(super) fn decode(course: &CourseKey, value: &Value) -> Result<Self> {
+        decode(course, value.as_ref()).map_err(|cause| {
+            let (kind, what) = match cause {
+                RecordError::TooNew { .. } => (ErrorKind::TooNew, "was written by a newer release"),
+                _ => (ErrorKind::Damaged, "is damaged"),
+            };
+            let message = format!("the row of {course} in the header index {what}");
+            Error::new(kind, message).with_source(cause)
+        })
+    }
+
+    pub(super) fn encode(&self) -> Result<Vec<u8>> {
+        let row = Row {
+            source_version: self.source_version.as_str(),
+            origin: self.origin.as_deref(),
+            blocks: self.blocks,
+            errors: self.errors,
+            warnings: self.warnings,
+            records: self
+                .records
+                .iter()
+                .map(|record| (record.name.as_str(), record.header_bytes.as_slice()))
+                .collect(),
+            failures: self.failures.clone(),
+        };
+        let column = ColumnWriter::new().finish_value(&row)?;
+        let meta = Meta {
+            write_version: SCHEMA,
+            min_reader: MinReader::ANY,
+            generation: self.generation,
+        };
+        Ok(record::encode(
+            RecordKey::row(&self.course).as_bytes(),
+            meta,
+            &column,
+        ))
+    }
+}
+
+impl RecordEntry {
+    /// The record's name: a transformer's, or one of the store's own.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The header, as the record has it.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Bytes of header and body.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        HEADER_LEN as u64 + u64::from(self.header.body_len())
+    }
+}
+
+/// The schema of the row. A reader of version 1 ignores what later versions append.
+const SCHEMA: WriteVersion = WriteVersion::FIRST;
+
+/// What a row holds beyond its own header, which has the generation.
+#[derive(Serialize, Deserialize)]
+struct Row<'a> {
+    source_version: &'a str,
+    origin: Option<&'a str>,
+    blocks: u32,
+    errors: u32,
+    warnings: u32,
+    #[serde(borrow)]
+    records: Vec<(&'a str, &'a [u8])>,
+    failures: Vec<Failure>,
+}
+
+fn decode(course: &CourseKey, bytes: &[u8]) -> Result<CourseEntry, RecordError> {
+    let record = Record::open(RecordKey::row(course).as_bytes(), bytes)?;
+    let generation = record.header().generation();
+    let column = record.column().verify()?;
+    let row: Row<'_> = column
+        .course_wide()?
+        .decode()
+        .map_err(|_| RecordError::Malformed("no row of the header index"))?;
+    let records = row.records.into_iter().map(|(name, bytes)| {
+        let header = Header::read(RecordKey::record(course, name).as_bytes(), bytes)?;
+        let header_bytes = bytes
+            .try_into()
+            .map_err(|_| RecordError::Malformed("header length"))?;
+        Ok(RecordEntry {
+            name: name.to_owned(),
+            header,
+            header_bytes,
+        })
+    });
+    Ok(CourseEntry {
+        course: course.clone(),
+        generation,
+        source_version: SourceVersion::new(row.source_version)
+            .map_err(|_| RecordError::Malformed("source version"))?,
+        origin: row.origin.map(str::to_owned),
+        blocks: row.blocks,
+        errors: row.errors,
+        warnings: row.warnings,
+        records: records.collect::<Result<_, RecordError>>()?,
+        failures: row.failures,
+    })
+}

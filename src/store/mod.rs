@@ -1,0 +1,189 @@
+//! Records by course and transformer, on any engine: what is published together is read together,
+//! and every answer has passed its checks. It knows headers and versions, not what is in a body.
+
+mod entry;
+mod generations;
+mod lookup;
+mod publish;
+mod read;
+mod record_key;
+mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use entry::{CourseEntry, Failure, RecordEntry};
+use generations::Generations;
+pub use lookup::{Damage, Lookup, Newer, StoredRecord};
+pub use publish::{Base, NewRecord, Publication, Published, Scope};
+pub use read::Snapshot;
+pub use record_key::MAX_NAME_BYTES;
+use record_key::RecordKey;
+pub use verify::{CourseCheck, RecordCheck};
+
+use crate::engine::{
+    Commit, CommitOutcome, Durability, Engine, Expected, Key, SledEngine, SledOptions, Space, Value,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::CourseKey;
+use crate::version::Versions;
+
+/// The block-structure data of all courses.
+///
+/// Cheap to share behind an [`Arc`]; every method takes `&self` and may be called from any thread.
+#[derive(Debug)]
+pub struct Store {
+    engine: Arc<dyn Engine>,
+    generations: Generations,
+}
+
+impl Store {
+    /// Opens the store in the directory `path` with sled, creating it when it is not there.
+    ///
+    /// # Errors
+    /// [`OpenElsewhere`](ErrorKind::OpenElsewhere) while another process has it open,
+    /// [`TooNew`](ErrorKind::TooNew) when a newer release made it,
+    /// [`Damaged`](ErrorKind::Damaged) and [`Storage`](ErrorKind::Storage) when it cannot be read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let engine = SledEngine::open(path.as_ref(), &SledOptions::default())?;
+        Ok(Self::with_engine(Arc::new(engine)))
+    }
+
+    /// A store on an engine that is open already.
+    #[must_use]
+    pub fn with_engine(engine: Arc<dyn Engine>) -> Self {
+        Self {
+            engine,
+            generations: Generations::default(),
+        }
+    }
+
+    /// The engine, for its sizes and for tests that make it fail.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    /// One record, if this release may use it. Only its header is looked at: what it costs to
+    /// refuse a record does not depend on the record's size.
+    ///
+    /// To read several records of one course, use [`read`](Self::read): two lookups may see two
+    /// generations.
+    ///
+    /// # Errors
+    /// [`Storage`](ErrorKind::Storage) when the engine fails. All that is wrong with the record
+    /// itself is an answer, not an error.
+    pub fn lookup(
+        &self,
+        course: &CourseKey,
+        name: &str,
+        versions: &Versions,
+    ) -> Result<Lookup<StoredRecord>> {
+        let value = self.record_bytes(course, name)?;
+        Ok(StoredRecord::look(course, name, value, versions))
+    }
+
+    /// What is stored for a course, from the header index; `None` for a course that is not here.
+    ///
+    /// # Errors
+    /// [`Damaged`](ErrorKind::Damaged) or [`TooNew`](ErrorKind::TooNew) when the course's row in
+    /// the index cannot be used.
+    pub fn course(&self, course: &CourseKey) -> Result<Option<CourseEntry>> {
+        match self.row_bytes(course)? {
+            Some(value) => CourseEntry::decode(course, &value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Every course, in key order, each as [`course`](Self::course) answers. Reads the header
+    /// index only: what it costs does not depend on the size of records.
+    pub fn courses(&self) -> impl Iterator<Item = Result<(CourseKey, Result<CourseEntry>)>> {
+        self.engine.scan(Space::Courses, None).map(|item| {
+            let item = item?;
+            let course = course_of(item.partition())?;
+            let entry = CourseEntry::decode(&course, item.value());
+            Ok((course, entry))
+        })
+    }
+
+    /// Removes every trace of a course; false if there was none.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) when the course is published all the time.
+    pub fn delete(&self, course: &CourseKey) -> Result<bool> {
+        for _ in 0..MAX_COMMIT_ATTEMPTS {
+            let row = self.row_bytes(course)?;
+            let names = self.record_names(course)?;
+            if row.is_none() && names.is_empty() {
+                return Ok(false);
+            }
+            let mut commit = Commit::new();
+            commit.require(Space::Courses, ROW, unchanged(row));
+            commit.delete(Space::Courses, ROW);
+            for name in names {
+                commit.delete(Space::Records, name);
+            }
+            if self.commit(course, &commit, Durability::Durable)? {
+                return Ok(true);
+            }
+        }
+        Err(contended(course, "deleted"))
+    }
+
+    fn record_bytes(&self, course: &CourseKey, name: &str) -> Result<Option<Value>> {
+        self.engine.get(Key {
+            space: Space::Records,
+            partition: course.as_str().as_bytes(),
+            name: name.as_bytes(),
+        })
+    }
+
+    fn row_bytes(&self, course: &CourseKey) -> Result<Option<Value>> {
+        self.engine.get(Key {
+            space: Space::Courses,
+            partition: course.as_str().as_bytes(),
+            name: ROW,
+        })
+    }
+
+    /// The names of all records that are there, those that the index does not know included.
+    fn record_names(&self, course: &CourseKey) -> Result<Vec<Vec<u8>>> {
+        self.engine
+            .scan(Space::Records, Some(course.as_str().as_bytes()))
+            .map(|item| Ok(item?.name().to_vec()))
+            .collect()
+    }
+
+    /// True if the commit was applied, false if another writer was faster.
+    fn commit(&self, course: &CourseKey, commit: &Commit, durability: Durability) -> Result<bool> {
+        let partition = course.as_str().as_bytes();
+        let outcome = self.engine.commit(partition, commit, durability)?;
+        Ok(matches!(outcome, CommitOutcome::Applied))
+    }
+}
+
+/// How often a commit is tried against other writers of the same course.
+const MAX_COMMIT_ATTEMPTS: usize = 64;
+
+/// The name of a course's only row in the header index.
+const ROW: &[u8] = b"";
+
+/// The course's row is still what was read.
+fn unchanged(row: Option<Value>) -> Expected {
+    row.map_or(Expected::Absent, |value| Expected::Equal(value.to_vec()))
+}
+
+fn course_of(partition: &[u8]) -> Result<CourseKey> {
+    let text = String::from_utf8_lossy(partition);
+    text.parse().map_err(|error: crate::key::KeyError| {
+        let message = format!("the header index holds {text:?}, which names no course");
+        Error::new(ErrorKind::Damaged, message).with_source(error)
+    })
+}
+
+fn contended(course: &CourseKey, done: &str) -> Error {
+    let message = format!(
+        "{course} could not be {done}: other writers were faster {MAX_COMMIT_ATTEMPTS} times"
+    );
+    Error::new(ErrorKind::Conflict, message)
+}

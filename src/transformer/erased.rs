@@ -1,0 +1,162 @@
+//! Transformers of different types in one list: the typed trait, behind object-safe ones that
+//! speak bytes and JSON.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Data, Transformation, Transformer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::modulestore::Course;
+use crate::record::{Body, ColumnWriter, Entry, VerifiedColumn};
+use crate::structure::RemovalFilter;
+use crate::version::Versions;
+
+/// A [`Transformer`] whose types are hidden.
+pub(crate) trait ErasedTransformer: Send + Sync {
+    fn name(&self) -> &str;
+    fn versions(&self) -> Versions;
+
+    /// The record's body. A panic in the transformer's code is an error like any other.
+    fn collect(&self, course: &Course) -> Result<Body>;
+
+    /// Decodes a stored column, or takes none where nothing is stored.
+    fn load(&self, column: Option<&VerifiedColumn<'_>>) -> Result<Box<dyn LoadedTransformer + '_>>;
+
+    /// One block's stored data as JSON.
+    #[cfg(feature = "cli")]
+    fn block_json(&self, entry: Entry<'_>) -> Result<serde_json::Value>;
+
+    /// The course's stored data as JSON.
+    #[cfg(feature = "cli")]
+    fn course_json(&self, entry: Entry<'_>) -> Result<serde_json::Value>;
+}
+
+/// A transformer together with one course's decoded data.
+pub(crate) trait LoadedTransformer {
+    fn filters<'a>(
+        &'a self,
+        transformation: &mut Transformation<'_>,
+    ) -> Option<Vec<RemovalFilter<'a>>>;
+    fn transform(&self, transformation: &mut Transformation<'_>) -> Result<()>;
+}
+
+impl<T: Transformer> ErasedTransformer for T {
+    fn name(&self) -> &str {
+        Transformer::name(self)
+    }
+
+    fn versions(&self) -> Versions {
+        Transformer::versions(self)
+    }
+
+    fn collect(&self, course: &Course) -> Result<Body> {
+        let collected = guard(self, "collecting", || Transformer::collect(self, course))?;
+        let expected = course.structure().width();
+        if collected.blocks().len() != expected {
+            let message = format!(
+                "transformer {:?} collected data for {} blocks of a course of {expected}",
+                Transformer::name(self),
+                collected.blocks().len()
+            );
+            return Err(Error::new(ErrorKind::Transformer, message));
+        }
+        guard(self, "encoding", || {
+            let mut column = ColumnWriter::new();
+            for value in collected.blocks() {
+                match value {
+                    Some(value) => column.push_value(value)?,
+                    None => column.push_absent()?,
+                }
+            }
+            Ok(column.finish_value(collected.course())?)
+        })
+    }
+
+    fn load(&self, column: Option<&VerifiedColumn<'_>>) -> Result<Box<dyn LoadedTransformer + '_>> {
+        let data = match column {
+            None => Data::new(Vec::new(), None),
+            Some(column) => {
+                let mut blocks = Vec::with_capacity(column.len());
+                for entry in column.entries() {
+                    let decoded = entry?.map(|entry| self.decode_block(entry));
+                    blocks.push(decoded.transpose()?);
+                }
+                Data::new(blocks, Some(self.decode_course(column.course_wide()?)?))
+            }
+        };
+        Ok(Box::new(Loaded {
+            transformer: self,
+            data,
+        }))
+    }
+
+    #[cfg(feature = "cli")]
+    fn block_json(&self, entry: Entry<'_>) -> Result<serde_json::Value> {
+        to_json(self, &self.decode_block(entry)?)
+    }
+
+    #[cfg(feature = "cli")]
+    fn course_json(&self, entry: Entry<'_>) -> Result<serde_json::Value> {
+        to_json(self, &self.decode_course(entry)?)
+    }
+}
+
+struct Loaded<'t, T: Transformer> {
+    transformer: &'t T,
+    data: Data<T::BlockData, T::CourseData>,
+}
+
+impl<T: Transformer> LoadedTransformer for Loaded<'_, T> {
+    fn filters<'a>(
+        &'a self,
+        transformation: &mut Transformation<'_>,
+    ) -> Option<Vec<RemovalFilter<'a>>> {
+        self.transformer.filters(&self.data, transformation)
+    }
+
+    fn transform(&self, transformation: &mut Transformation<'_>) -> Result<()> {
+        self.transformer.transform(&self.data, transformation)
+    }
+}
+
+/// Runs a transformer's code so that neither its panic nor its error reaches the others.
+fn guard<T: Transformer, R>(
+    transformer: &T,
+    doing: &str,
+    work: impl FnOnce() -> Result<R>,
+) -> Result<R> {
+    let failed = |what: &str| {
+        let name = Transformer::name(transformer);
+        Error::new(
+            ErrorKind::Transformer,
+            format!("transformer {name:?} {what} while {doing}"),
+        )
+    };
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failed("failed").with_source(error)),
+        Err(panic) => Err(failed("panicked").with_source(panic_message(&*panic))),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+        .to_owned()
+}
+
+#[cfg(feature = "cli")]
+fn to_json<T: Transformer, V: serde::Serialize>(
+    transformer: &T,
+    value: &V,
+) -> Result<serde_json::Value> {
+    serde_json::to_value(value).map_err(|error| {
+        let name = Transformer::name(transformer);
+        Error::new(
+            ErrorKind::Transformer,
+            format!("the data of {name:?} has no form in JSON"),
+        )
+        .with_source(error)
+    })
+}
