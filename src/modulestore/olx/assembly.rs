@@ -42,8 +42,14 @@ struct Assembly {
 struct Node {
     key: UsageKey,
     block: Block,
-    children: Vec<usize>,
+    children: Vec<Child>,
     is_open: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Child {
+    place: usize,
+    is_ours_alone: bool,
 }
 
 /// A node whose children are being added.
@@ -101,7 +107,10 @@ impl Assembly {
             };
             course.add_child(&parent, &edge.child);
             if let Some(node) = self.nodes.get_mut(place) {
-                node.children.push(child);
+                node.children.push(Child {
+                    place: child,
+                    is_ours_alone: edge.is_ours_alone,
+                });
             }
             stack.extend(entered);
         }
@@ -125,15 +134,25 @@ impl Assembly {
         })
     }
 
-    /// Of several parents, the one that the original visits last passes its values on. It visits
-    /// every path, so its last one is the first when children are taken from the end.
+    /// Hands every block what it inherits: first along the edges that the original has, and then
+    /// along ours to the blocks that are still without.
     fn inherit(&mut self) {
         let mut reached = vec![false; self.nodes.len()];
-        let mut stack: Vec<(usize, Arc<FieldMap>, usize)> = Vec::new();
-        if let Some(first) = reached.first_mut() {
-            *first = true;
-            stack.push((0, self.passed_on(0), 0));
+        if let Some(root) = reached.first_mut() {
+            *root = true;
         }
+        self.inherit_from(0, &mut reached, |child| !child.is_ours_alone);
+        for place in 0..self.nodes.len() {
+            if reached.get(place) == Some(&true) {
+                self.inherit_from(place, &mut reached, |_| true);
+            }
+        }
+    }
+
+    /// Of several parents, the one that the original visits last passes its values on. It visits
+    /// every path, so its last one is the first when children are taken from the end.
+    fn inherit_from(&mut self, start: usize, reached: &mut [bool], is_used: fn(Child) -> bool) {
+        let mut stack = vec![(start, self.passed_on(start), 0_usize)];
         while let Some((place, values, taken)) = stack.last_mut() {
             let children = self
                 .nodes
@@ -148,16 +167,17 @@ impl Assembly {
                 stack.pop();
                 continue;
             };
-            let Some(is_reached) = reached.get_mut(child) else {
+            let Some(is_reached) = reached.get_mut(child.place) else {
                 continue;
             };
-            if std::mem::replace(is_reached, true) {
+            if *is_reached || !is_used(child) {
                 continue;
             }
-            if let Some(node) = self.nodes.get_mut(child) {
+            *is_reached = true;
+            if let Some(node) = self.nodes.get_mut(child.place) {
                 node.block.inherited = Arc::clone(values);
             }
-            stack.push((child, self.passed_on(child), 0));
+            stack.push((child.place, self.passed_on(child.place), 0));
         }
     }
 

@@ -72,14 +72,13 @@ pub(super) fn grading_policy(
         "grading_policy.json".to_owned(),
     ];
     let name = names.iter().find(|name| source.has(name))?;
-    match read_json(source, name, warnings)? {
-        json @ Json::Dict(_) => Some(json.into()),
-        _ => {
-            let fault = Fault::new(ProblemKind::BadPolicyJson, "the policy is no object");
-            warnings.push(fault.in_file(name.as_str()).problem());
-            None
-        }
+    let json = read_json(source, name, warnings)?;
+    if matches!(json, Json::Dict(_)) {
+        return Some(json.into());
     }
+    let fault = Fault::new(ProblemKind::BadPolicyJson, "the policy is no object");
+    warnings.push(fault.in_file(name.as_str()).problem());
+    None
 }
 
 /// `None` when the file is not there, or is no JSON, which is reported.

@@ -84,6 +84,8 @@ pub(super) struct Edge {
     /// Among the children in the document, from 0. Those that are lost count too.
     pub(super) position: u32,
     pub(super) line: u32,
+    /// Whether the original would have lost this child.
+    pub(super) is_ours_alone: bool,
 }
 
 /// What is left of the limits, for both branches together.
@@ -102,8 +104,10 @@ enum Known {
 
 /// What a child element turned out to be.
 enum Child {
-    /// A block that is known already, or is being read.
+    /// A block that was read before.
     Known(UsageKey),
+    /// The same, where the original knows it no more.
+    Again(UsageKey),
     /// A block that is yet to be read.
     New(Box<Opening>),
 }
@@ -174,23 +178,29 @@ impl<'a> Reader<'a> {
                 file: frame.definition.file.clone(),
                 line: pending.line,
             };
-            let mut inner = None;
             let child = match pending.what {
-                PendingChild::Shown(key) => Ok(key),
-                PendingChild::Element(element) => match self.child(*element, &site)? {
-                    Ok(Child::Known(key)) => Ok(key),
-                    Ok(Child::New(opening)) => match self.open(*opening)? {
-                        Ok(frame) => Ok(inner.insert(frame).key.clone()),
-                        Err(fault) => Err(fault),
-                    },
-                    Err(fault) => Err(fault),
-                },
+                PendingChild::Shown(key) => Ok(Child::Known(key)),
+                PendingChild::Element(element) => self.child(*element, &site)?,
+            };
+            let mut inner = None;
+            let mut is_ours_alone = false;
+            let child = match child {
+                Ok(Child::Known(key)) => Ok(key),
+                Ok(Child::Again(key)) => {
+                    is_ours_alone = true;
+                    Ok(key)
+                }
+                Ok(Child::New(opening)) => self
+                    .open(*opening)?
+                    .map(|frame| inner.insert(frame).key.clone()),
+                Err(fault) => Err(fault),
             };
             match child {
                 Ok(child) => frame.definition.children.push(Edge {
                     child,
                     position: site.position,
                     line: site.line,
+                    is_ours_alone,
                 }),
                 Err(fault) => self.errors.push(fault.at(&site)),
             }
@@ -226,7 +236,7 @@ impl<'a> Reader<'a> {
                 let message = "the block is pointed to again: the original loses the second one";
                 let fault = Fault::new(ProblemKind::DuplicatePointer, message);
                 self.errors.push(fault.at(site));
-                return Ok(Ok(Child::Known(key)));
+                return Ok(Ok(Child::Again(key)));
             }
             let defined_in = self.definitions.get(&key);
             let source_file = defined_in.and_then(|known| known.block.source_file.as_deref());
@@ -488,13 +498,12 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let key = source.parse::<UsageKey>();
-            match key.and_then(|key| key.map_into_course(self.course)) {
-                Ok(key) => shown.push(key),
-                Err(_) => {
-                    let message = "a conditional shows what is no usage key";
-                    let fault = Fault::new(ProblemKind::BadFieldValue, message);
-                    self.warn_in(fault, file, show.line);
-                }
+            if let Ok(key) = key.and_then(|key| key.map_into_course(self.course)) {
+                shown.push(key);
+            } else {
+                let message = "a conditional shows what is no usage key";
+                let fault = Fault::new(ProblemKind::BadFieldValue, message);
+                self.warn_in(fault, file, show.line);
             }
         }
         shown
