@@ -132,6 +132,41 @@ fn a_file_that_many_blocks_read_counts_for_each() {
 }
 
 #[test]
+fn a_value_that_many_blocks_inherit_or_get_again_counts_for_each() {
+    let big = format!("{{\"1\": [{}]}}", "1, ".repeat(10_000) + "1");
+    let mut limits = Limits::default();
+    limits.total_bytes = 5_000_000;
+
+    // Every vertical passes on a copy with a value of its own.
+    let mut content = String::new();
+    for number in 0..100 {
+        write!(
+            content,
+            "<vertical url_name='v{number}' due='null'><p/></vertical>"
+        )
+        .unwrap();
+    }
+    let root =
+        format!("<course org='O' course='C' url_name='R' group_access='{big}'>{content}</course>");
+    let directory = export(&[("course.xml", &root)]);
+    let error = olx::read(directory.path(), &limits).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(read(&directory).is_ok());
+
+    // Every definition of the same block gets a copy of its policy.
+    let mut content = String::new();
+    for number in 0..100 {
+        write!(content, "<html url_name='a'>{number}</html>").unwrap();
+    }
+    let root = format!("<course org='O' course='C' url_name='R'>{content}</course>");
+    let policy = format!("{{\"html/a\": {{\"group_access\": {big}}}}}");
+    let directory = export(&[("course.xml", &root), ("policies/R/policy.json", &policy)]);
+    let error = olx::read(directory.path(), &limits).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(read(&directory).is_ok());
+}
+
+#[test]
 fn blocks_and_problems_are_bounded() {
     let mut content = String::new();
     for number in 0..50 {

@@ -12,9 +12,9 @@ use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 
 use super::fatal::{Fatal, FatalKind};
-use super::limits::Limits;
+use super::limits::{Limits, limit_exceeded};
 use super::path;
-use super::source::{Content, Source, limit_exceeded, refused, shallowest_root};
+use super::source::{Content, Source, refused, shallowest_root};
 use crate::error::{Error, Result};
 use crate::modulestore::{Problem, ProblemKind};
 

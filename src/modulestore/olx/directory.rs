@@ -6,9 +6,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::limits::Limits;
+use super::limits::{Limits, limit_exceeded};
 use super::path;
-use super::source::{Content, RootFile, Source, limit_exceeded, no_root, refused, two_roots};
+use super::source::{Content, RootFile, Source, no_root, refused, two_roots};
 use crate::error::Result;
 use crate::modulestore::{Problem, ProblemKind};
 
