@@ -98,8 +98,8 @@ pub use manager::{
 };
 pub use source_version::SourceVersion;
 pub use store::{
-    Base, CourseCheck, CourseEntry, Damage, Failure, Lookup, MAX_NAME_BYTES, NewRecord, Newer, Publication,
-    Published, RecordCheck, RecordEntry, Scope, Snapshot, Store, StoredRecord,
+    Base, CourseCheck, CourseEntry, Damage, Failure, Lookup, MAX_NAME_BYTES, NewRecord, Newer,
+    Publication, Published, RecordCheck, RecordEntry, Scope, Snapshot, Store, StoredRecord,
 };
 pub use structure::{
     BlockIndex, BlockStructure, Descendants, KeyTable, MAX_BLOCKS, MAX_RELATIONS, RemovalFilter,

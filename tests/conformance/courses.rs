@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use courseblocks::modulestore::olx::{self, Fatal, FatalKind, Limits};
 use courseblocks::modulestore::{Block, Body, Course, DetachedBlock, Problem};
-use courseblocks::{
-    BlockIndex, FieldMap, FieldValue, UsageKey,
-};
+use courseblocks::{BlockIndex, FieldMap, FieldValue, UsageKey};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -57,7 +55,7 @@ fn compare(export: &Path, wanted: &Value, report: &mut Report) {
     compare_unpacked(&name, export, &course, report);
 
     let uncertain = Uncertain::parse(&wanted["uncertain"]);
-    let names = match_names(wanted, &course);
+    let names = match_names(wanted, &uncertain, &course);
     let comparison = Comparison {
         name: &name,
         uncertain,
@@ -77,9 +75,8 @@ fn compare_fatal(
         .as_str()
         .or(wanted.as_str())
         .unwrap_or_default();
-    let error = match read {
-        Ok(_) => return report.fail("course fatal", name, wanted, "a course"),
-        Err(error) => error,
+    let Err(error) = read else {
+        return report.fail("course fatal", name, wanted, "a course");
     };
     let source = std::error::Error::source(&error);
     let fatal = source.and_then(|source| source.downcast_ref::<Fatal>());
@@ -185,6 +182,19 @@ impl Uncertain {
         uncertain
     }
 
+    /// The lists of children that a block may have.
+    fn children_of(&self, key: &str, block: &Value) -> Vec<Vec<String>> {
+        let keys = |value: &Value| -> Vec<String> {
+            list(value).map(|key| text(key).to_owned()).collect()
+        };
+        let mut allowed = vec![keys(&block["children"])];
+        if block.get("alternative_children").is_some() {
+            allowed.push(keys(&block["alternative_children"]));
+        }
+        allowed.extend(self.children.get(key).into_iter().flatten().cloned());
+        allowed
+    }
+
     /// Whether a part of a block, or all of it, must not be judged.
     fn has(&self, block: &str, field: &str) -> bool {
         let named = |block: &str| self.fields.contains(&(block.to_owned(), field.to_owned()));
@@ -194,32 +204,38 @@ impl Uncertain {
 
 /// For every block of the expectations the one of the course: the same key, or for a generated id
 /// the block in the same place.
-fn match_names(wanted: &Value, course: &Course) -> HashMap<String, UsageKey> {
+fn match_names(
+    wanted: &Value,
+    uncertain: &Uncertain,
+    course: &Course,
+) -> HashMap<String, UsageKey> {
     let generated: BTreeSet<&str> = list(&wanted["generated_ids"])
         .filter_map(|entry| entry.as_str().or(entry["key"].as_str()))
         .collect();
     let structure = course.structure();
+    let root = text(&wanted["root"]);
     let mut names = HashMap::new();
-    let root = text(&wanted["root"]).to_owned();
-    names.insert(root.clone(), structure.key(structure.root()).clone());
-    let mut pending = vec![root];
-    while let Some(parent) = pending.pop() {
-        let position = names.get(&parent).and_then(|key| structure.position(key));
-        let mut children = position
+    let mut pending = vec![(root.to_owned(), structure.key(structure.root()).clone())];
+    while let Some((name, ours)) = pending.pop() {
+        let found: Vec<UsageKey> = structure
+            .position(&ours)
             .map(|position| structure.children(position))
             .into_iter()
-            .flatten();
-        for child in list(&wanted["blocks"][&parent]["children"]).map(text) {
-            let ours = children.next().map(|child| structure.key(child).clone());
-            let ours = if generated.contains(child) {
-                ours
-            } else {
-                child.parse().ok()
-            };
-            if let Some(ours) = ours
-                && names.insert(child.to_owned(), ours).is_none()
-            {
-                pending.push(child.to_owned());
+            .flatten()
+            .map(|child| structure.key(child).clone())
+            .collect();
+        let is_new = names.insert(name.clone(), ours).is_none();
+        for children in uncertain.children_of(&name, &wanted["blocks"][&name]) {
+            for (place, child) in children.iter().enumerate().filter(|_| is_new) {
+                let same_place = found.get(place).filter(|_| found.len() == children.len());
+                let ours = match same_place {
+                    Some(ours) if generated.contains(child.as_str()) => Some(ours.clone()),
+                    _ => child.parse().ok(),
+                };
+                let known = names.get(child);
+                if let Some(ours) = ours.filter(|ours| known != Some(ours)) {
+                    pending.push((child.clone(), ours));
+                }
             }
         }
     }
@@ -325,31 +341,15 @@ impl Comparison<'_> {
             .children(position)
             .map(|child| structure.key(child).to_string())
             .collect();
-        let alternatives = self
-            .uncertain
-            .children
-            .get(key)
-            .into_iter()
-            .flatten()
-            .cloned();
-        let in_block = list(&wanted["alternative_children"])
-            .map(text)
-            .map(str::to_owned);
-        let mut allowed: Vec<Vec<String>> = alternatives.chain([in_block.collect()]).collect();
-        allowed.retain(|children| !children.is_empty());
+        let allowed = self.uncertain.children_of(key, wanted);
         if allowed
             .iter()
             .any(|allowed| self.ours(&json!(allowed)) == children)
         {
             report.pass("course children");
         } else {
-            compare(
-                report,
-                "children",
-                "children",
-                &self.ours(&wanted["children"]),
-                &children,
-            );
+            let wanted = self.ours(&wanted["children"]);
+            compare(report, "children", "children", &wanted, &children);
         }
 
         self.fields(key, "field", &wanted["fields"], &block.fields, report);
@@ -556,8 +556,7 @@ fn content_of(body: &Body) -> Value {
 }
 
 fn content(path: &str, text: &str) -> Value {
-    let digest = Sha256::digest(text);
-    let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = format!("{:x}", Sha256::digest(text));
     json!({ "path": path, "bytes": text.len(), "sha256": sha256 })
 }
 

@@ -1,6 +1,7 @@
 //! Compares the library with expected results, most of which were made by running the original.
 //! One test per file; a file that is not there is told and skipped.
 
+#[cfg(feature = "olx")]
 mod courses;
 mod graph;
 mod keys;
@@ -10,7 +11,9 @@ mod locate;
 mod model;
 mod report;
 
-use locate::{COURSES, VECTORS};
+#[cfg(feature = "olx")]
+use locate::COURSES;
+use locate::VECTORS;
 use report::Report;
 
 #[test]
@@ -31,6 +34,7 @@ fn graphs_agree_with_the_original() {
     }
 }
 
+#[cfg(feature = "olx")]
 #[test]
 fn courses_are_read_as_the_original_reads_them() {
     let folder = COURSES.path();

@@ -12,9 +12,9 @@ use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 
 use super::fatal::{Fatal, FatalKind};
-use super::limits::Limits;
+use super::limits::{Limits, limit_exceeded};
 use super::path;
-use super::source::{Content, Source, limit_exceeded, refused, shallowest_root};
+use super::source::{Content, Source, refused, shallowest_root};
 use crate::error::{Error, Result};
 use crate::modulestore::{Problem, ProblemKind};
 
@@ -99,7 +99,6 @@ impl Members<'_> {
             meter.allow(size.saturating_add(HEADER_BYTES));
             self.take(entry)?;
         }
-        drop(entries);
         meter.allow(TRAILER_BYTES);
         match io::copy(&mut archive.into_inner(), &mut io::sink()) {
             Err(error) if !meter.is_exhausted() => Err(broken(&error)),
@@ -108,9 +107,8 @@ impl Members<'_> {
     }
 
     fn take<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<()> {
-        let name = match self.checked_name(&entry)? {
-            Some(name) => name,
-            None => return drain(&mut entry),
+        let Some(name) = self.checked_name(&entry)? else {
+            return drain(&mut entry);
         };
         match entry.header().entry_type() {
             EntryType::Symlink | EntryType::Link => self.take_link(name, &entry)?,
@@ -264,9 +262,9 @@ impl Members<'_> {
                 }
             }
         }
-        let named = self.files.into_iter();
+        let members = self.files.into_iter();
         files.extend(
-            named.filter_map(|(name, content)| Some((inside(&name).filter(is_read)?, content))),
+            members.filter_map(|(name, content)| Some((inside(&name).filter(is_read)?, content))),
         );
         let name = match path::file_name(&directory) {
             "" => archive,
@@ -338,13 +336,11 @@ fn truncated() -> Error {
 
 /// The messages of the decoders quote the archive, so they are not passed on.
 fn broken(error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => truncated(),
-        _ => {
-            let detail = "the file is damaged, or is no .tar.gz";
-            Fatal::new(FatalKind::BrokenArchive, "", detail).into()
-        }
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return truncated();
     }
+    let detail = "the file is damaged, or is no .tar.gz";
+    Fatal::new(FatalKind::BrokenArchive, "", detail).into()
 }
 
 /// How much may be inflated before somebody looks again, and how much was.
@@ -453,7 +449,7 @@ mod tests {
     }
 
     fn text(source: &Source, name: &str) -> Result<String, Unreadable> {
-        source.text(name).map(|text| text.to_string())
+        source.text(name).map(ToString::to_string)
     }
 
     const ROOT: Member<'static> = Plain("course/course.xml", b"root");

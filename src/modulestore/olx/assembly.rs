@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::field_types;
 use super::findings::{Fault, Findings, Site};
+use super::limits::Budget;
 use super::reader::{Definition, Edge};
-use crate::field::FieldMap;
+use crate::error::Result;
+use crate::field::{FieldMap, FieldValue};
 use crate::key::UsageKey;
 use crate::modulestore::{Block, CourseBuilder, ProblemKind};
 
@@ -17,19 +19,21 @@ pub(super) fn assemble(
     definitions: HashMap<UsageKey, Definition>,
     root: &UsageKey,
     course: &mut CourseBuilder,
+    budget: &mut Budget,
     errors: &mut Findings,
     warnings: &mut Findings,
-) {
+) -> Result<()> {
     let mut assembly = Assembly {
         definitions,
         nodes: Vec::new(),
         places: HashMap::new(),
     };
     assembly.walk(root, course, errors, warnings);
-    assembly.inherit();
+    assembly.inherit(budget)?;
     for node in assembly.nodes {
         course.define(node.key, node.block);
     }
+    Ok(())
 }
 
 struct Assembly {
@@ -42,8 +46,14 @@ struct Assembly {
 struct Node {
     key: UsageKey,
     block: Block,
-    children: Vec<usize>,
+    children: Vec<Child>,
     is_open: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Child {
+    place: usize,
+    is_ours_alone: bool,
 }
 
 /// A node whose children are being added.
@@ -101,7 +111,10 @@ impl Assembly {
             };
             course.add_child(&parent, &edge.child);
             if let Some(node) = self.nodes.get_mut(place) {
-                node.children.push(child);
+                node.children.push(Child {
+                    place: child,
+                    is_ours_alone: edge.is_ours_alone,
+                });
             }
             stack.extend(entered);
         }
@@ -125,15 +138,35 @@ impl Assembly {
         })
     }
 
+    /// Hands every block what it inherits: first along the edges that the original has, and then
+    /// along ours to the blocks that are still without.
+    fn inherit(&mut self, budget: &mut Budget) -> Result<()> {
+        let mut reached = vec![false; self.nodes.len()];
+        if let Some(root) = reached.first_mut() {
+            *root = true;
+        }
+        self.inherit_from(0, &mut reached, budget, |child| !child.is_ours_alone)?;
+        for place in 0..self.nodes.len() {
+            let node = self.nodes.get(place);
+            let is_left = |child: &Child| reached.get(child.place) == Some(&false);
+            let has_left = node.is_some_and(|node| node.children.iter().any(is_left));
+            if has_left && reached.get(place) == Some(&true) {
+                self.inherit_from(place, &mut reached, budget, |_| true)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Of several parents, the one that the original visits last passes its values on. It visits
     /// every path, so its last one is the first when children are taken from the end.
-    fn inherit(&mut self) {
-        let mut reached = vec![false; self.nodes.len()];
-        let mut stack: Vec<(usize, Arc<FieldMap>, usize)> = Vec::new();
-        if let Some(first) = reached.first_mut() {
-            *first = true;
-            stack.push((0, self.passed_on(0), 0));
-        }
+    fn inherit_from(
+        &mut self,
+        start: usize,
+        reached: &mut [bool],
+        budget: &mut Budget,
+        is_used: fn(Child) -> bool,
+    ) -> Result<()> {
+        let mut stack = vec![(start, self.passed_on(start, budget)?, 0_usize)];
         while let Some((place, values, taken)) = stack.last_mut() {
             let children = self
                 .nodes
@@ -148,26 +181,28 @@ impl Assembly {
                 stack.pop();
                 continue;
             };
-            let Some(is_reached) = reached.get_mut(child) else {
+            let Some(is_reached) = reached.get_mut(child.place) else {
                 continue;
             };
-            if std::mem::replace(is_reached, true) {
+            if *is_reached || !is_used(child) {
                 continue;
             }
-            if let Some(node) = self.nodes.get_mut(child) {
+            *is_reached = true;
+            if let Some(node) = self.nodes.get_mut(child.place) {
                 node.block.inherited = Arc::clone(values);
             }
-            stack.push((child, self.passed_on(child), 0));
+            stack.push((child.place, self.passed_on(child.place, budget)?, 0));
         }
+        Ok(())
     }
 
     /// What the children of a block inherit: what it inherits itself, and its own values over it.
-    fn passed_on(&self, place: usize) -> Arc<FieldMap> {
+    fn passed_on(&self, place: usize, budget: &mut Budget) -> Result<Arc<FieldMap>> {
         let Some(Node {
             block, children, ..
         }) = self.nodes.get(place)
         else {
-            return Arc::default();
+            return Ok(Arc::default());
         };
         let mut own = block
             .fields
@@ -175,10 +210,33 @@ impl Assembly {
             .filter(|(name, _)| field_types::is_inherited(name))
             .peekable();
         if children.is_empty() || own.peek().is_none() {
-            return Arc::clone(&block.inherited);
+            return Ok(Arc::clone(&block.inherited));
         }
         let mut values = FieldMap::clone(&block.inherited);
         values.extend(own.map(|(name, value)| (name.clone(), value.clone())));
-        Arc::new(values)
+        budget.charge_bytes(bytes_of_map(&values))?;
+        Ok(Arc::new(values))
     }
+}
+
+/// About how much memory a copy takes.
+fn bytes_of_map(map: &FieldMap) -> usize {
+    map.iter()
+        .map(|(name, value)| name.len() + bytes_of(value))
+        .sum()
+}
+
+fn bytes_of(value: &FieldValue) -> usize {
+    let inner = match value {
+        FieldValue::String(text) => text.len(),
+        FieldValue::List(values) => values.iter().map(bytes_of).sum(),
+        FieldValue::Dict(map) => bytes_of_map(map),
+        FieldValue::Null
+        | FieldValue::Bool(_)
+        | FieldValue::Int(_)
+        | FieldValue::Float(_)
+        | FieldValue::Date(_)
+        | FieldValue::Seconds(_) => 0,
+    };
+    inner + size_of::<FieldValue>()
 }

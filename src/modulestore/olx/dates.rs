@@ -188,11 +188,9 @@ impl Found {
         });
         let (hour, minute, second) = clock.time;
         let hour = match (self.half, hour) {
-            (None, hour) => hour,
             (Some(Half::Am), 12) => 0,
-            (Some(Half::Pm), 12) => 12,
-            (Some(Half::Am), hour @ 1..=11) => hour,
-            (Some(Half::Pm), hour @ 1..=11) => hour + 12,
+            (Some(Half::Pm), 1..=11) => hour + 12,
+            (None, _) | (Some(Half::Am), 1..=11) | (Some(Half::Pm), 12) => hour,
             (Some(_), _) => return Err(NotADate),
         };
         let local = Timestamp::from_utc((year, month, day), (hour, minute, second), clock.micros);

@@ -6,9 +6,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::limits::Limits;
+use super::limits::{Limits, limit_exceeded};
 use super::path;
-use super::source::{Content, RootFile, Source, limit_exceeded, no_root, refused, two_roots};
+use super::source::{Content, RootFile, Source, no_root, refused, two_roots};
 use crate::error::Result;
 use crate::modulestore::{Problem, ProblemKind};
 
@@ -304,8 +304,7 @@ impl Members {
 }
 
 fn is_archive(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    !path::is_noise(name) && (lower.ends_with(".tar.gz") || lower.ends_with(".tgz"))
+    !path::is_noise(name) && path::has_extension(&name.to_ascii_lowercase(), &["tar.gz", "tgz"])
 }
 
 /// The name by which a course is called that has none. `.` and `..` have one only when resolved.
@@ -354,7 +353,7 @@ mod tests {
     }
 
     fn text(source: &Source, name: &str) -> Result<String, Unreadable> {
-        source.text(name).map(|text| text.to_string())
+        source.text(name).map(ToString::to_string)
     }
 
     #[test]

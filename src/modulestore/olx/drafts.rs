@@ -5,9 +5,10 @@ use std::collections::HashSet;
 
 use super::element::Element;
 use super::findings::{Fault, Findings};
+use super::limits::Budget;
 use super::path;
 use super::policy::Policy;
-use super::reader::{Branch, Budget, Definition, Opening, Place, Reader, block_type_of};
+use super::reader::{Branch, Definition, Opening, Place, Reader, block_type_of};
 use super::source::Source;
 use crate::error::Result;
 use crate::key::{CourseKey, UsageKey};

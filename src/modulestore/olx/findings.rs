@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::path;
 use super::source::Unreadable;
 use super::xml::XmlFault;
 use crate::key::UsageKey;
@@ -87,7 +88,16 @@ impl Fault {
     }
 
     pub(super) fn in_file(mut self, path: impl Into<String>) -> Self {
-        self.path = Some(path.into());
+        let mut path = path.into();
+        // An author may name a file of any length, and again for every block.
+        if path.len() > path::MAX_BYTES {
+            let cut = (0..=path::MAX_BYTES)
+                .rev()
+                .find(|end| path.is_char_boundary(*end));
+            path.truncate(cut.unwrap_or_default());
+            path.push('…');
+        }
+        self.path = Some(path);
         self
     }
 
@@ -143,6 +153,12 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_file_is_cut_where_no_file_system_has_it() {
+        let fault = Fault::new(ProblemKind::MissingFile, "").in_file("ü".repeat(1_000_000));
+        assert_eq!(fault.path.unwrap().len(), path::MAX_BYTES + '…'.len_utf8());
+    }
 
     #[test]
     fn problems_beyond_the_limit_are_counted() {

@@ -4,9 +4,9 @@
 use super::element::Element;
 use super::fatal::{Fatal, FatalKind};
 use super::findings::{Fault, Findings};
-use super::limits::Limits;
+use super::limits::{Budget, Limits};
 use super::policy::{self, Policy};
-use super::reader::{Branch, Budget, Opening, Place, Reader, pointed_name};
+use super::reader::{Branch, Opening, Place, Reader, pointed_name};
 use super::source::{RootFile, Source};
 use super::{assembly, detached, drafts, path};
 use crate::error::Result;
@@ -60,15 +60,20 @@ pub(super) fn import(source: &Source, limits: &Limits) -> Result<Course> {
     let definitions = reader.definitions;
 
     let mut course = CourseBuilder::new(key.clone(), root.clone(), source.version()?);
-    assembly::assemble(definitions, &root, &mut course, &mut errors, &mut warnings);
+    assembly::assemble(
+        definitions,
+        &root,
+        &mut course,
+        &mut budget,
+        &mut errors,
+        &mut warnings,
+    )?;
     if source.root == RootFile::Course {
         let grading_policy = policy::grading_policy(source, &run, &mut warnings);
         course.set_grading_policy(grading_policy);
     }
     let of_course = policy.of("course", &run);
-    let tabs = of_course
-        .iter()
-        .find_map(|(name, tabs)| (name == "tabs").then_some(tabs));
+    let tabs = of_course.and_then(|entry| entry.get("tabs"));
     for block in detached::read(source, &key, &run, tabs, &mut errors, &mut warnings) {
         course.add_detached(block);
     }

@@ -38,6 +38,22 @@ impl Json {
         })
     }
 
+    /// About how much memory a copy takes.
+    pub(super) fn bytes(&self) -> usize {
+        let inner = match self {
+            Self::Text(text) => text.len(),
+            Self::List(values) => values.iter().map(Self::bytes).sum(),
+            Self::Dict(entries) => {
+                let sizes = entries
+                    .iter()
+                    .map(|(name, value)| name.len() + value.bytes());
+                sizes.sum()
+            }
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) => 0,
+        };
+        inner + size_of::<Self>()
+    }
+
     pub(super) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),

@@ -1,5 +1,7 @@
 //! What one import may cost. Knows sizes only, not what they are the sizes of.
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// Bounds on reading one course, so that a hostile or broken export costs bounded time and memory.
 ///
 /// The defaults are far above real courses: of 55 that were looked at, the largest had 1,514
@@ -33,4 +35,52 @@ impl Default for Limits {
             problems: 10_000,
         }
     }
+}
+
+/// What is left of the limits while one course is read.
+#[derive(Debug)]
+pub(super) struct Budget {
+    blocks: usize,
+    bytes: u64,
+    limits: Limits,
+}
+
+impl Budget {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            blocks: limits.blocks,
+            bytes: limits.total_bytes,
+            limits: *limits,
+        }
+    }
+
+    /// How many problems of a list are kept.
+    pub(super) fn problems(&self) -> usize {
+        self.limits.problems
+    }
+
+    pub(super) fn charge_block(&mut self) -> Result<()> {
+        let Some(left) = self.blocks.checked_sub(1) else {
+            return Err(limit_exceeded("the number of blocks", self.limits.blocks));
+        };
+        self.blocks = left;
+        Ok(())
+    }
+
+    /// For whatever is read, hashed or copied once for each block that asks for it.
+    pub(super) fn charge_bytes(&mut self, bytes: usize) -> Result<()> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let Some(left) = self.bytes.checked_sub(bytes) else {
+            let what = "what the blocks of the course read in bytes";
+            return Err(limit_exceeded(what, self.limits.total_bytes));
+        };
+        self.bytes = left;
+        Ok(())
+    }
+}
+
+/// The refusal that names the limit.
+pub(super) fn limit_exceeded(what: &str, limit: impl std::fmt::Display) -> Error {
+    let message = format!("{what} exceeds the limit of {limit}");
+    Error::new(ErrorKind::LimitExceeded, message)
 }

@@ -62,7 +62,7 @@ pub(super) fn is_read(name: &str) -> bool {
         ["static", _, ..] => false,
         [folder, _] | [folder, _, _] if DETACHED_FOLDERS.contains(folder) => true,
         ["grading_policy.json"] | ["policies", _, "policy.json" | "grading_policy.json"] => true,
-        ["policies", file] => *file != "assets.json" && file.ends_with(".json"),
+        ["policies", file] => *file != "assets.json" && has_extension(file, &["json"]),
         _ => is_definition_or_body(name),
     }
 }
@@ -72,7 +72,7 @@ pub(super) fn is_read(name: &str) -> bool {
 pub(super) fn may_be_read(name: &str) -> bool {
     visible_components(name).is_some_and(|components| {
         is_definition_or_body(name)
-            || name.ends_with(".json")
+            || has_extension(name, &["json"])
             || components
                 .iter()
                 .any(|folder| DETACHED_FOLDERS.contains(folder))
@@ -94,8 +94,17 @@ pub(super) fn is_noise(file: &str) -> bool {
     file.starts_with("._") || file == ".DS_Store" || file.ends_with('~')
 }
 
+/// Whether a name ends in a dot and one of these. The case counts, as it does where blocks ask.
+pub(super) fn has_extension(name: &str, extensions: &[&str]) -> bool {
+    let ends_in = |extension: &&str| {
+        let stem = name.strip_suffix(extension);
+        stem.is_some_and(|stem| stem.ends_with('.'))
+    };
+    extensions.iter().any(ends_in)
+}
+
 fn is_definition_or_body(name: &str) -> bool {
-    name.ends_with(".xml") || name.ends_with(".html")
+    has_extension(name, &["html", "xml"])
 }
 
 fn visible_components(name: &str) -> Option<Vec<&str>> {

@@ -13,7 +13,16 @@ use crate::modulestore::ProblemKind;
 /// The settings of a run.
 #[derive(Debug, Default)]
 pub(super) struct Policy {
-    entries: HashMap<String, Vec<(String, Json)>>,
+    entries: HashMap<String, Entry>,
+}
+
+/// What is set for one block.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// In the order in which it was written.
+    pub(super) settings: Vec<(String, Json)>,
+    /// About how much memory a copy of it takes.
+    pub(super) bytes: usize,
 }
 
 impl Policy {
@@ -38,8 +47,9 @@ impl Policy {
                 continue;
             };
             for (block, settings) in blocks {
+                let bytes = settings.bytes();
                 if let Json::Dict(settings) = settings {
-                    entries.insert(block, settings);
+                    entries.insert(block, Entry { settings, bytes });
                 } else {
                     let message = "an entry of the policy is no object";
                     let fault = Fault::new(ProblemKind::BadPolicyJson, message);
@@ -53,11 +63,16 @@ impl Policy {
         Self { entries }
     }
 
-    /// What is set for a block, in the order in which it was written.
-    pub(super) fn of(&self, block_type: &str, id: &str) -> &[(String, Json)] {
-        self.entries
-            .get(&format!("{block_type}/{id}"))
-            .map_or(&[], Vec::as_slice)
+    /// What is set for a block, if anything is.
+    pub(super) fn of(&self, block_type: &str, id: &str) -> Option<&Entry> {
+        self.entries.get(&format!("{block_type}/{id}"))
+    }
+}
+
+impl Entry {
+    pub(super) fn get(&self, name: &str) -> Option<&Json> {
+        let mut settings = self.settings.iter();
+        settings.find_map(|(key, value)| (key == name).then_some(value))
     }
 }
 
@@ -72,14 +87,13 @@ pub(super) fn grading_policy(
         "grading_policy.json".to_owned(),
     ];
     let name = names.iter().find(|name| source.has(name))?;
-    match read_json(source, name, warnings)? {
-        json @ Json::Dict(_) => Some(json.into()),
-        _ => {
-            let fault = Fault::new(ProblemKind::BadPolicyJson, "the policy is no object");
-            warnings.push(fault.in_file(name.as_str()).problem());
-            None
-        }
+    let json = read_json(source, name, warnings)?;
+    if matches!(json, Json::Dict(_)) {
+        return Some(json.into());
     }
+    let fault = Fault::new(ProblemKind::BadPolicyJson, "the policy is no object");
+    warnings.push(fault.in_file(name.as_str()).problem());
+    None
 }
 
 /// `None` when the file is not there, or is no JSON, which is reported.
@@ -131,9 +145,9 @@ mod tests {
             let mut files = vec![("policies/R.json", r#"{"html/a": {"x": 1}}"#)];
             files.extend(new.map(|new| ("policies/R/policy.json", new)));
             let (policy, _) = read(&files);
-            let settings = policy.of("html", "a");
-            let expected = expected.map(|value| ("x".to_owned(), Json::Int(value)));
-            assert_eq!(settings.first(), expected.as_ref(), "{new:?}");
+            let settings = policy.of("html", "a").map(|entry| &entry.settings);
+            let expected = expected.map(|value| vec![("x".to_owned(), Json::Int(value))]);
+            assert_eq!(settings, expected.as_ref(), "{new:?}");
         }
         check(None, Some(1));
         check(Some("{}"), Some(1));
@@ -150,12 +164,9 @@ mod tests {
             "\u{feff}{\"html/a\": [], \"html/b\": {\"x\": NaN, \"y\": 1, \"y\": 2}}",
         )]);
         assert_eq!(kinds, [ProblemKind::BadPolicyJson]);
-        assert!(policy.of("html", "a").is_empty());
-        let names: Vec<_> = policy
-            .of("html", "b")
-            .iter()
-            .map(|(name, _)| name)
-            .collect();
+        assert!(policy.of("html", "a").is_none());
+        let settings = &policy.of("html", "b").unwrap().settings;
+        let names: Vec<_> = settings.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["x", "y"]);
 
         for text in ["", "[1]", "{\"a\": }", "5"] {

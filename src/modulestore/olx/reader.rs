@@ -10,10 +10,10 @@ use sha1::{Digest, Sha1};
 use super::element::{Element, Snippet};
 use super::field_types;
 use super::findings::{Fault, Findings, Site};
-use super::limits::Limits;
+use super::limits::Budget;
 use super::policy::Policy;
 use super::settings::{PLACEMENT, Settings};
-use super::source::{Source, Unreadable, hexadecimal, limit_exceeded};
+use super::source::{Source, Unreadable, hexadecimal};
 use super::{body, path};
 use crate::error::Result;
 use crate::key::{CourseKey, UsageKey};
@@ -84,14 +84,8 @@ pub(super) struct Edge {
     /// Among the children in the document, from 0. Those that are lost count too.
     pub(super) position: u32,
     pub(super) line: u32,
-}
-
-/// What is left of the limits, for both branches together.
-#[derive(Debug)]
-pub(super) struct Budget {
-    blocks: usize,
-    bytes: u64,
-    limits: Limits,
+    /// Whether the original would have lost this child.
+    pub(super) is_ours_alone: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -102,8 +96,10 @@ enum Known {
 
 /// What a child element turned out to be.
 enum Child {
-    /// A block that is known already, or is being read.
+    /// A block that was read before.
     Known(UsageKey),
+    /// The same, where the original knows it no more.
+    Again(UsageKey),
     /// A block that is yet to be read.
     New(Box<Opening>),
 }
@@ -174,23 +170,29 @@ impl<'a> Reader<'a> {
                 file: frame.definition.file.clone(),
                 line: pending.line,
             };
-            let mut inner = None;
             let child = match pending.what {
-                PendingChild::Shown(key) => Ok(key),
-                PendingChild::Element(element) => match self.child(*element, &site)? {
-                    Ok(Child::Known(key)) => Ok(key),
-                    Ok(Child::New(opening)) => match self.open(*opening)? {
-                        Ok(frame) => Ok(inner.insert(frame).key.clone()),
-                        Err(fault) => Err(fault),
-                    },
-                    Err(fault) => Err(fault),
-                },
+                PendingChild::Shown(key) => Ok(Child::Known(key)),
+                PendingChild::Element(element) => self.child(*element, &site)?,
+            };
+            let mut inner = None;
+            let mut is_ours_alone = false;
+            let child = match child {
+                Ok(Child::Known(key)) => Ok(key),
+                Ok(Child::Again(key)) => {
+                    is_ours_alone = true;
+                    Ok(key)
+                }
+                Ok(Child::New(opening)) => self
+                    .open(*opening)?
+                    .map(|frame| inner.insert(frame).key.clone()),
+                Err(fault) => Err(fault),
             };
             match child {
                 Ok(child) => frame.definition.children.push(Edge {
                     child,
                     position: site.position,
                     line: site.line,
+                    is_ours_alone,
                 }),
                 Err(fault) => self.errors.push(fault.at(&site)),
             }
@@ -226,7 +228,7 @@ impl<'a> Reader<'a> {
                 let message = "the block is pointed to again: the original loses the second one";
                 let fault = Fault::new(ProblemKind::DuplicatePointer, message);
                 self.errors.push(fault.at(site));
-                return Ok(Ok(Child::Known(key)));
+                return Ok(Ok(Child::Again(key)));
             }
             let defined_in = self.definitions.get(&key);
             let source_file = defined_in.and_then(|known| known.block.source_file.as_deref());
@@ -322,17 +324,20 @@ impl<'a> Reader<'a> {
     fn open(&mut self, opening: Opening) -> Step<Frame> {
         self.budget.charge_block()?;
         let id = (opening.tag.clone(), opening.name.clone());
-        match self.frame(opening)? {
+        let has_file = matches!(opening.place, Place::File(_));
+        let frame = self.frame(opening)?;
+        match &frame {
             Ok(frame) => {
                 self.names.insert(id, Known::Block(frame.key.clone()));
                 self.open.insert(frame.key.clone());
-                Ok(Ok(frame))
             }
-            Err(fault) => {
+            // The next pointer leads to the same file.
+            Err(fault) if has_file => {
                 self.names.insert(id, Known::Lost(fault.clone()));
-                Ok(Err(fault))
             }
+            Err(_) => {}
         }
+        Ok(frame)
     }
 
     fn frame(&mut self, opening: Opening) -> Step<Frame> {
@@ -345,6 +350,7 @@ impl<'a> Reader<'a> {
         let is_inline = source_file.is_none();
         let is_self_contained = is_inline && opening.element.is_self_contained();
         let text = is_inline.then(|| opening.element.snippet());
+        let (set_in, line) = (file.clone(), opening.element.line);
 
         let mut element = opening.element;
         let mut settings = Settings::new(&block_type, course);
@@ -385,8 +391,9 @@ impl<'a> Reader<'a> {
                 settings.meta(&meta.text);
             }
         }
-        if takes_policy {
-            settings.policy(self.policy.of(&block_type, &opening.name));
+        if takes_policy && let Some(entry) = self.policy.of(&block_type, &opening.name) {
+            self.budget.charge_bytes(entry.bytes)?;
+            settings.policy(&entry.settings);
         }
         if self.branch == Branch::Drafts {
             settings.forget(&PLACEMENT);
@@ -394,7 +401,7 @@ impl<'a> Reader<'a> {
         for (name, reason) in &settings.refused {
             let message = format!("the field {name} is not used as it stands: {reason}");
             let fault = Fault::new(ProblemKind::BadFieldValue, message);
-            self.warn_in(fault, file.as_deref(), element.line);
+            self.warn_in(fault, set_in.as_deref(), line);
         }
         let block = Block {
             fields: settings.fields,
@@ -488,13 +495,12 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let key = source.parse::<UsageKey>();
-            match key.and_then(|key| key.map_into_course(self.course)) {
-                Ok(key) => shown.push(key),
-                Err(_) => {
-                    let message = "a conditional shows what is no usage key";
-                    let fault = Fault::new(ProblemKind::BadFieldValue, message);
-                    self.warn_in(fault, file, show.line);
-                }
+            if let Ok(key) = key.and_then(|key| key.map_into_course(self.course)) {
+                shown.push(key);
+            } else {
+                let message = "a conditional shows what is no usage key";
+                let fault = Fault::new(ProblemKind::BadFieldValue, message);
+                self.warn_in(fault, file, show.line);
             }
         }
         shown
@@ -637,39 +643,6 @@ impl Definition {
             && self.block.xml_attributes == other.block.xml_attributes
             && self.block.body == other.block.body
             && children(self) == children(other)
-    }
-}
-
-impl Budget {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self {
-            blocks: limits.blocks,
-            bytes: limits.total_bytes,
-            limits: *limits,
-        }
-    }
-
-    /// How many problems of a kind are kept.
-    pub(super) fn problems(&self) -> usize {
-        self.limits.problems
-    }
-
-    fn charge_block(&mut self) -> Result<()> {
-        let Some(left) = self.blocks.checked_sub(1) else {
-            return Err(limit_exceeded("the number of blocks", self.limits.blocks));
-        };
-        self.blocks = left;
-        Ok(())
-    }
-
-    fn charge_bytes(&mut self, bytes: usize) -> Result<()> {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let Some(left) = self.bytes.checked_sub(bytes) else {
-            let what = "what the blocks of the course read in bytes";
-            return Err(limit_exceeded(what, self.limits.total_bytes));
-        };
-        self.bytes = left;
-        Ok(())
     }
 }
 

@@ -259,12 +259,6 @@ pub(super) fn refused(place: &Path, error: std::io::Error) -> Error {
     Error::new(kind, format!("cannot read {}", place.display())).with_source(error)
 }
 
-/// The refusal that names the limit.
-pub(super) fn limit_exceeded(what: &str, limit: impl std::fmt::Display) -> Error {
-    let message = format!("{what} exceeds the limit of {limit}");
-    Error::new(ErrorKind::LimitExceeded, message)
-}
-
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
 
