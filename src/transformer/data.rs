@@ -13,7 +13,7 @@ pub struct Collected<B, C> {
 
 impl<B, C> Collected<B, C> {
     /// Nothing for any of the course's `positions`
-    /// ([`BlockStructure::width`](crate::BlockStructure::positions)) blocks.
+    /// ([`BlockStructure::width`](crate::BlockStructure::width)) blocks.
     #[must_use]
     pub fn new(positions: usize, course: C) -> Self {
         let mut blocks = Vec::new();

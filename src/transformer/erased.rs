@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Data, Transformation, Transformer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::modulestore::Course;
-use crate::record::{Body, ColumnWriter, Entry, VerifiedColumn};
+#[cfg(feature = "cli")]
+use crate::record::Entry;
+use crate::record::{Body, ColumnWriter, VerifiedColumn};
 use crate::structure::RemovalFilter;
 use crate::version::Versions;
 

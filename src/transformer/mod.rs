@@ -53,7 +53,7 @@ pub trait Transformer: Send + Sync + 'static {
     fn collect(&self, course: &Course) -> Result<Collected<Self::BlockData, Self::CourseData>>;
 
     /// Decodes one block's data. Override it to convert what an older WRITE version stored, when
-    /// the current type no longer decodes it ([`Entry::version`] tells which one it is).
+    /// the current type no longer decodes it ([`Entry::write_version`] tells which one it is).
     ///
     /// # Errors
     /// [`DecodeError`] when the bytes are no such value.

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 /// [`InvalidCourse`](ErrorKind::InvalidCourse) error of [`read`](super::read()).
 ///
 /// ```
-/// # use courseblocks::olx::{self, Fatal, FatalKind, Limits};
+/// # use courseblocks::modulestore::olx::{self, Fatal, FatalKind, Limits};
 /// use std::error::Error as _;
 ///
 /// let empty = tempfile::tempdir()?;
