@@ -312,7 +312,15 @@ fn print_tree(seen: &Seen, output: &mut Output) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::cli::sources::Sources;
+    use crate::engine::MemoryEngine;
+    use crate::modulestore::{Block, Course, CourseBuilder, SourceVersion};
+    use crate::store::Store;
+    use crate::transformer::{Collected, Data, Registry, Transformation, Transformer};
+    use crate::version::{ReadVersion, Versions, WriteVersion};
 
     #[test]
     fn a_user_is_read_from_json_and_a_misspelt_field_is_refused() {
@@ -342,5 +350,66 @@ mod tests {
             values,
             serde_json::json!({ "a:id": 1, "depth": 2, "b:depth": 3 })
         );
+    }
+
+    /// Calls every block by another name for this user, and makes it due.
+    struct Renaming;
+
+    impl Transformer for Renaming {
+        type BlockData = ();
+        type CourseData = ();
+
+        fn name(&self) -> &'static str {
+            "renaming"
+        }
+
+        fn versions(&self) -> Versions {
+            Versions::new(ReadVersion::new(1), WriteVersion::FIRST)
+        }
+
+        fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {
+            Ok(Collected::new(course.structure().width(), ()))
+        }
+
+        fn transform(&self, _: &Data<(), ()>, request: &mut Transformation<'_>) -> Result<()> {
+            let root = request.root();
+            for (field, value) in [("display_name", "Yours"), ("due", "soon")] {
+                let value = FieldValue::String(value.to_owned());
+                request
+                    .outputs_mut()
+                    .field_overrides(field)
+                    .set(root, value);
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_field_that_differs_for_this_user_is_shown_as_it_is_for_them() {
+        let store = Arc::new(Store::with_engine(Arc::new(MemoryEngine::new())));
+        let sources = Arc::new(Sources::new(Arc::clone(&store)));
+        let mut registry = Registry::new();
+        registry.register(Renaming).unwrap();
+        let manager = Manager::new(store, Arc::new(registry), Arc::clone(&sources) as _);
+        let key: CourseKey = "course-v1:O+C+R".parse().unwrap();
+        let root = key.usage_key("course", "course").unwrap();
+        let version = SourceVersion::new("1").unwrap();
+        let mut course = CourseBuilder::new(key.clone(), root.clone(), version);
+        let mut block = Block::default();
+        let title = FieldValue::String("Everybody's".to_owned());
+        block.fields.insert("display_name".to_owned(), title);
+        course.define(root.clone(), block);
+        sources.hold(course.build().unwrap());
+
+        let user = UserContext::new(Timestamp::MIN);
+        let answer = |names: &[&str]| {
+            let seen = Seen::look(&manager, &key, names, &user, None).unwrap();
+            let answer = serde_json::to_value(BlocksAnswer::new(&key, &seen)).unwrap();
+            answer["blocks"][root.to_string()].clone()
+        };
+        assert_eq!(answer(&[])["display_name"], "Everybody's");
+        assert_eq!(answer(&[])["due"], Value::Null);
+        assert_eq!(answer(&["renaming"])["display_name"], "Yours");
+        assert_eq!(answer(&["renaming"])["due"], "soon");
     }
 }

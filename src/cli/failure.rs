@@ -59,7 +59,11 @@ impl Failure {
 
     /// The store could not be opened, for whatever reason.
     pub(super) fn opening(error: &Error) -> Self {
-        Self::store(explain(error))
+        Self::store(match error.kind() {
+            // No record can be repaired while nothing can be read.
+            ErrorKind::Damaged => with_causes(error),
+            _ => explain(error),
+        })
     }
 
     /// Whether there is no point in going on with other courses.

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use serde::Serialize;
 
 use super::Context;
-use super::failure::{Answer, Failure};
+use super::failure::{Answer, Failure, explain};
 use super::output::Output;
 use super::problems::{self, Counts, FailureAnswer, ProblemAnswer, counted};
 use super::sources::{self, Sources};
@@ -88,7 +88,7 @@ impl Run<'_> {
                 Ok(found) => places.extend(found.into_iter().filter(|place| {
                     seen.insert(place.canonicalize().unwrap_or_else(|_| place.clone()))
                 })),
-                Err(error) => self.failed(path, None, &super::failure::explain(&error))?,
+                Err(error) => self.failed(path, None, &explain(&error))?,
             }
         }
         Ok(places)
@@ -104,12 +104,12 @@ impl Run<'_> {
         self.output.at(&place.display().to_string());
         let course = match sources::read(place) {
             Ok(course) => course,
-            Err(error) => return self.failed(place, None, &super::failure::explain(&error)),
+            Err(error) => return self.failed(place, None, &explain(&error)),
         };
         let key = course.key().clone();
         if let Some(first) = self.keys.get(&key) {
             let error = format!(
-                "{key} was imported from {} just now: two sources of one course",
+                "{key} comes from {} in this import: two sources of one course",
                 first.display()
             );
             return self.failed(place, Some(&key), &error);

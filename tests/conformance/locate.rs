@@ -13,19 +13,24 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(crate) struct Folder {
     variable: &'static str,
-    name: &'static str,
+    /// In the large set beside the project.
+    beside: &'static str,
+    /// In the project.
+    inside: &'static str,
 }
 
 /// Expected results in JSON, some of them compressed.
 pub(crate) const VECTORS: Folder = Folder {
     variable: "COURSEBLOCKS_VECTORS",
-    name: "vectors",
+    beside: "../shared/vectors",
+    inside: "tests/data/vectors",
 };
 
 /// Course exports with the expected structure beside each.
 pub(crate) const COURSES: Folder = Folder {
     variable: "COURSEBLOCKS_COURSES",
-    name: "courses",
+    beside: "../shared/courses",
+    inside: "examples/courses",
 };
 
 impl Folder {
@@ -59,12 +64,11 @@ impl Folder {
                 Err(error) => Err(format!("{}={}: {error}", self.variable, path.display())),
             };
         }
-        let beside = project.join("../shared").join(self.name);
-        let inside = project.join("tests/data").join(self.name);
-        [beside, inside]
+        [self.beside, self.inside]
             .into_iter()
+            .map(|folder| project.join(folder))
             .find(|path| path.is_dir())
-            .ok_or_else(|| format!("no {}: set {}", self.name, self.variable))
+            .ok_or_else(|| format!("no {}: set {}", self.inside, self.variable))
     }
 }
 
@@ -92,7 +96,7 @@ fn a_folder_that_is_named_must_be_there() {
     let root = tempfile::tempdir().unwrap();
     let project = root.path().join("project");
     for folder in [VECTORS, COURSES] {
-        fs::create_dir_all(project.join("tests/data").join(folder.name)).unwrap();
+        fs::create_dir_all(project.join(folder.inside)).unwrap();
         let absent = root.path().join("absent");
         let problem = folder.choose(Some(absent.into()), &project).unwrap_err();
         assert!(problem.starts_with(folder.variable), "{problem}");
@@ -112,11 +116,11 @@ fn the_set_beside_the_project_goes_before_the_one_inside_it() {
     for folder in [VECTORS, COURSES] {
         assert!(folder.choose(None, &project).is_err());
 
-        let inside = project.join("tests/data").join(folder.name);
+        let inside = project.join(folder.inside);
         fs::create_dir_all(&inside).unwrap();
         assert_eq!(folder.choose(None, &project), Ok(inside));
 
-        let beside = project.join("../shared").join(folder.name);
+        let beside = project.join(folder.beside);
         fs::create_dir_all(&beside).unwrap();
         assert_eq!(folder.choose(None, &project), Ok(beside));
     }
