@@ -806,6 +806,28 @@ fn a_damaged_row_of_the_index_is_named_and_cured_by_importing() {
 }
 
 #[test]
+fn a_row_that_names_no_course_does_not_hide_the_others() {
+    let program = Program::new();
+    program.import(demo_course());
+    let store = Store::open(program.store()).unwrap();
+    let mut commit = Commit::new();
+    commit.put(Space::Courses, b"", b"a row".to_vec());
+    let _ = store
+        .engine()
+        .commit(b"no course", &commit, Durability::Durable)
+        .unwrap();
+    drop(store);
+    for command in ["courses", "verify"] {
+        let run = program.run(&["-v", command]);
+        run.is_refused(1, &["no course"]);
+        assert!(run.stdout.contains(DEMO), "{run:?}");
+    }
+    let run = program.run(&["update", "--all"]);
+    run.is_refused(1, &["no course"]);
+    assert_eq!(run.stdout, format!("{DEMO}: up to date\n"));
+}
+
+#[test]
 fn a_course_of_which_there_is_no_trace_cannot_be_verified() {
     let program = Program::new();
     program.import(demo_course());

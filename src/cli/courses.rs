@@ -4,11 +4,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
-use super::failure::{Answer, Failure, explain};
+use super::failure::{Answer, Failure, explain, with_causes};
 use super::output::Output;
 use super::problems::Counts;
 use super::sources::not_stored;
 use super::table::{Align, Table};
+use crate::error::{ErrorKind, Result};
 use crate::key::CourseKey;
 use crate::store::{CourseEntry, Failure as TransformerFailure};
 
@@ -47,7 +48,10 @@ impl Courses {
             output.begin_list("courses")?;
         }
         for row in store.courses() {
-            let (key, entry) = row?;
+            let Some((key, entry)) = named(row, output)? else {
+                damaged += 1;
+                continue;
+            };
             match entry {
                 Ok(entry) if output.is_json() => output.item(&CourseAnswer::new(&entry))?,
                 Ok(entry) => table.row(cells(&entry)),
@@ -86,6 +90,18 @@ impl Delete {
             output.line(&format!("deleted {course}"))?;
         }
         Ok(Answer::Done)
+    }
+}
+
+/// A row of the header index. `None` after having told that it names no course.
+pub(super) fn named<R>(row: Result<R>, output: &Output) -> Result<Option<R>, Failure> {
+    match row {
+        Ok(row) => Ok(Some(row)),
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            output.notice(&format!("error: {}", with_causes(&error)));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
+use super::courses::named;
 use super::failure::{Answer, Failure};
 use super::output::Output;
 use super::problems::FailureAnswer;
@@ -60,12 +61,12 @@ impl Update {
             force,
             transformers,
         };
-        let courses = self.courses(&manager)?;
+        let mut failures = 0;
+        let courses = self.courses(&manager, &mut failures, output)?;
         if output.is_json() {
             output.begin_list("courses")?;
         }
         output.begin_progress(courses.len());
-        let mut failures = 0;
         for course in &courses {
             output.at(course.as_str());
             let done = if self.dry_run {
@@ -82,12 +83,25 @@ impl Update {
         Ok(Answer::after(failures))
     }
 
-    fn courses(&self, manager: &Manager) -> Result<Vec<CourseKey>> {
+    /// The courses that were named, or all of them. One whose row is damaged is among them: what
+    /// it lacks is told when it is its turn.
+    fn courses(
+        &self,
+        manager: &Manager,
+        failures: &mut usize,
+        output: &Output,
+    ) -> Result<Vec<CourseKey>, Failure> {
         if !self.all {
             return Ok(self.courses.clone());
         }
-        // A course whose row is damaged is among them: what it lacks is told when it is its turn.
-        manager.store().courses().map(|row| Ok(row?.0)).collect()
+        let mut courses = Vec::new();
+        for row in manager.store().courses() {
+            match named(row, output)? {
+                Some((course, _)) => courses.push(course),
+                None => *failures += 1,
+            }
+        }
+        Ok(courses)
     }
 }
 

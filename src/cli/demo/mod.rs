@@ -165,8 +165,7 @@ impl Story<'_> {
             &[
                 format!("start_date of {}: {}", self.block.block_id(), json(&value)?),
                 format!(
-                    "read and verified for it: {read} of the record's {} bytes, however large the \
-                 course",
+                    "read and verified for it: {read} of the record's {} bytes",
                     record.bytes()
                 ),
             ],
