@@ -43,6 +43,15 @@ fn courses_are_read_as_the_original_reads_them() {
     report.finish();
 }
 
+#[cfg(feature = "olx")]
+#[test]
+fn courses_of_our_own_are_read_by_the_rules() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/courses");
+    let mut report = Report::new(&folder.display().to_string());
+    courses::run(&folder, &mut report);
+    report.finish();
+}
+
 #[test]
 fn there_is_something_to_compare_with() {
     let files = ["dag.json", "keys.json"];
