@@ -41,7 +41,9 @@ fn import(c: &mut Criterion) {
             (directory, manager)
         };
         let update = |manager: &Manager| {
-            manager.update(&key, &UpdateOptions::default()).expect("collected")
+            manager
+                .update(&key, &UpdateOptions::default())
+                .expect("collected")
         };
         let (_directory, manager) = open();
         let published = update(&manager).published.expect("written");
@@ -53,7 +55,11 @@ fn import(c: &mut Criterion) {
             disk / count as u64
         );
         group.bench_function(BenchmarkId::new("collect and store", blocks), |b| {
-            b.iter_batched(open, |opened| (update(&opened.1), opened), BatchSize::PerIteration);
+            b.iter_batched(
+                open,
+                |opened| (update(&opened.1), opened),
+                BatchSize::PerIteration,
+            );
         });
     }
 }
@@ -99,7 +105,10 @@ fn write_export(root: &Path, blocks: usize) {
         }
     }
     let attributes = r#"display_name="A course" start="2025-01-01T00:00:00Z""#;
-    write("course/run.xml".into(), format!("<course {attributes}>{course}</course>"));
+    write(
+        "course/run.xml".into(),
+        format!("<course {attributes}>{course}</course>"),
+    );
 }
 
 criterion_group!(benches, import);

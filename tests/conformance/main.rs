@@ -77,7 +77,12 @@ fn transformers_agree_with_the_original() {
 
 #[test]
 fn there_is_something_to_compare_with() {
-    let files = ["dag.json", "keys.json", "transformers.json", "versions.json"];
+    let files = [
+        "dag.json",
+        "keys.json",
+        "transformers.json",
+        "versions.json",
+    ];
     let folder = VECTORS.path();
     let found = files
         .iter()
