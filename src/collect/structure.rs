@@ -75,9 +75,16 @@ pub(crate) fn decode_structure(
 /// The position of one block, found by binary search in the stored keys. Only the chunks that the
 /// search touches are read and verified.
 pub(crate) fn find_block(
+    course: &CourseKey,
     column: &Column<'_>,
     key: &UsageKey,
 ) -> Result<Option<BlockIndex>, RecordError> {
+    // Entries do not tell the course: a block of another one may have the same type and id.
+    let is_of_course = key.course_key() == Some(course)
+        || key.map_into_course(course).is_ok_and(|own| own == *key);
+    if !is_of_course {
+        return Ok(None);
+    }
     let mut wanted = Vec::new();
     encode_key(&mut wanted, key);
     let (mut low, mut high) = (0, column.len());

@@ -37,7 +37,8 @@ impl Flights {
     }
 
     /// Waits until nothing runs for this course, then runs `work`. For work that must see what
-    /// was published after an earlier flight began.
+    /// was published after an earlier flight began. Its outcome is not shared: whoever waits for
+    /// it wanted something else.
     pub(super) fn alone<T>(
         &self,
         course: &CourseKey,
@@ -45,7 +46,7 @@ impl Flights {
     ) -> Result<T> {
         loop {
             match self.board(course) {
-                Boarding::Lead(lead) => return lead.fly(work),
+                Boarding::Lead(lead) => return lead.fly_unshared(work),
                 // Its outcome is for others.
                 Boarding::Wait(flight) => drop(flight.wait()),
             }
@@ -63,6 +64,7 @@ impl Flights {
             flights: self,
             course: course.clone(),
             flight,
+            outcome: None,
         })
     }
 }
@@ -77,31 +79,39 @@ struct Lead<'a> {
     flights: &'a Flights,
     course: CourseKey,
     flight: Arc<Flight>,
+    // Only a panic in the work leaves none.
+    outcome: Option<Outcome>,
 }
 
 impl Lead<'_> {
-    fn fly<T>(self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    fn fly<T>(mut self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let result = work();
-        self.flight
-            .land(result.as_ref().map(drop).map_err(Clone::clone));
+        self.outcome = Some(result.as_ref().map(drop).map_err(Clone::clone));
+        result
+    }
+
+    fn fly_unshared<T>(mut self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let result = work();
+        self.outcome = Some(Ok(()));
         result
     }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
+        // Before it lands: nobody may board what has arrived.
         lock(&self.flights.running).remove(&self.course);
-        // Only a panic in the work leaves without an outcome.
-        let message = format!("collecting {} was abandoned", self.course);
-        let abandoned = Error::new(ErrorKind::Transformer, message);
-        self.flight.land(Err(abandoned));
+        let outcome = self.outcome.take().unwrap_or_else(|| {
+            let message = format!("collecting {} was abandoned", self.course);
+            Err(Error::new(ErrorKind::Transformer, message))
+        });
+        self.flight.land(outcome);
     }
 }
 
 impl Flight {
-    /// The first outcome counts.
     fn land(&self, outcome: Outcome) {
-        lock(&self.outcome).get_or_insert(outcome);
+        *lock(&self.outcome) = Some(outcome);
         self.landed.notify_all();
     }
 
@@ -122,4 +132,129 @@ impl Flight {
 /// Nothing here panics while it holds a lock, so a poisoned one is as good as any.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    fn course() -> CourseKey {
+        "course-v1:Org+Course+Run".parse().unwrap()
+    }
+
+    /// One more reader boards while the work of `lead` is under way, and does `then` as soon as it
+    /// is let go; answers what it was told.
+    fn wait_for(
+        flights: &Flights,
+        lead: impl FnOnce(&dyn Fn()) + Send,
+        then: impl FnOnce(),
+    ) -> Outcome {
+        let (begin, has_begun) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                lead(&|| {
+                    begin.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                });
+            });
+            has_begun.recv().unwrap();
+            let Boarding::Wait(flight) = flights.board(&course()) else {
+                panic!("nothing is under way");
+            };
+            go_on.send(()).unwrap();
+            let outcome = flight.wait();
+            then();
+            outcome
+        })
+    }
+
+    #[test]
+    fn those_who_wait_share_the_outcome() {
+        let flights = Flights::default();
+        let told = wait_for(
+            &flights,
+            |under_way| {
+                flights.join(&course(), || Ok(under_way())).unwrap();
+            },
+            || {},
+        );
+        assert!(told.is_ok());
+        let told = wait_for(
+            &flights,
+            |under_way| {
+                let failed = flights.join(&course(), || {
+                    under_way();
+                    Err::<(), _>(Error::new(ErrorKind::NotFound, "gone"))
+                });
+                assert_eq!(failed.unwrap_err().kind(), ErrorKind::NotFound);
+            },
+            || {},
+        );
+        assert_eq!(told.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn the_outcome_of_work_alone_is_for_nobody_else() {
+        let flights = Flights::default();
+        let told = wait_for(
+            &flights,
+            |under_way| {
+                let failed = flights.alone(&course(), || {
+                    under_way();
+                    Err::<(), _>(Error::new(ErrorKind::NotFound, "gone"))
+                });
+                assert_eq!(failed.unwrap_err().kind(), ErrorKind::NotFound);
+            },
+            || {},
+        );
+        assert!(told.is_ok());
+    }
+
+    #[test]
+    fn a_panic_lets_those_go_who_wait_and_the_next_one_lead() {
+        let flights = Flights::default();
+        let told = wait_for(
+            &flights,
+            |under_way| {
+                let work = || {
+                    flights.join(&course(), || -> Result<()> {
+                        under_way();
+                        panic!("on purpose")
+                    })
+                };
+                catch_unwind(AssertUnwindSafe(work)).unwrap_err();
+            },
+            || {},
+        );
+        assert_eq!(told.unwrap_err().kind(), ErrorKind::Transformer);
+        assert_eq!(flights.join(&course(), || Ok(7)).unwrap(), Some(7));
+    }
+
+    /// A reader that was let go and looked again used to find the flight that had just landed, over
+    /// and over.
+    #[test]
+    fn nobody_boards_what_has_landed() {
+        let flights = Flights::default();
+        for _ in 0..2_000 {
+            wait_for(
+                &flights,
+                |under_way| drop(flights.join(&course(), || Ok(under_way()))),
+                || assert_eq!(flights.join(&course(), || Ok(())).unwrap(), Some(())),
+            )
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn courses_do_not_wait_for_one_another() {
+        let flights = Flights::default();
+        let other: CourseKey = "course-v1:Org+Course+Other".parse().unwrap();
+        let within = flights.join(&course(), || flights.alone(&other, || Ok(1)));
+        assert_eq!(within.unwrap(), Some(1));
+    }
 }

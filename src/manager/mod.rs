@@ -11,7 +11,7 @@ pub use collected::{CollectedCourse, PublishedCourse, Transformed};
 use flights::Flights;
 pub use plan::{Plan, Reason};
 
-use crate::collect::{self, BLOCKS, OWN_RECORDS, OWN_VERSIONS, STRUCTURE};
+use crate::collect::{self, BLOCKS, OWN_VERSIONS, STRUCTURE};
 use crate::engine::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CourseKey, UsageKey};
@@ -110,7 +110,11 @@ impl Manager {
     /// [`Transformer`](ErrorKind::Transformer) when one of the named transformers cannot collect
     /// this course; and whatever the module store or the engine says.
     pub fn get_collected(&self, course: &CourseKey, names: &[&str]) -> Result<CollectedCourse> {
-        self.read(course, names, |lookups| {
+        let wanted = names
+            .iter()
+            .map(|name| Ok((*name, self.registry.versions(name)?)));
+        let wanted = wanted.collect::<Result<Vec<_>>>()?;
+        self.read(course, &wanted, |lookups| {
             CollectedCourse::open(course, &self.registry, names, lookups)
         })
     }
@@ -121,7 +125,7 @@ impl Manager {
     /// # Errors
     /// As [`get_collected`](Self::get_collected).
     pub fn get_published(&self, course: &CourseKey) -> Result<PublishedCourse> {
-        self.read(course, &[BLOCKS], |lookups| {
+        self.read(course, &[(BLOCKS, OWN_VERSIONS)], |lookups| {
             PublishedCourse::open(course, lookups)
         })
     }
@@ -165,12 +169,13 @@ impl Manager {
         block: &UsageKey,
         decode: impl Fn(Entry<'_>) -> Result<R>,
     ) -> Result<Option<R>> {
-        let found = self.read(course, &[name], |mut lookups| {
+        let wanted = (name, self.registry.versions(name)?);
+        let found = self.read(course, &[wanted], |mut lookups| {
             let record = lookups.pop().and_then(Lookup::fresh);
             let structure = lookups.pop().and_then(Lookup::fresh).ok_or_else(|| {
                 Damage::new(course, STRUCTURE, RecordError::Malformed("it is missing"))
             })?;
-            let position = collect::find_block(&structure.column(), block)
+            let position = collect::find_block(course, &structure.column(), block)
                 .map_err(|cause| Damage::new(course, STRUCTURE, cause))?;
             let (Some(position), Some(record)) = (position, &record) else {
                 return Ok(position.map(|_| Ok(None)));
@@ -192,28 +197,28 @@ impl Manager {
     fn read<R>(
         &self,
         course: &CourseKey,
-        names: &[&str],
+        records: &[(&str, Versions)],
         open: impl Fn(Vec<Lookup<StoredRecord>>) -> Result<R, Damage>,
     ) -> Result<R> {
-        let mut wanted = vec![(STRUCTURE, OWN_VERSIONS)];
-        for name in names {
-            wanted.push((name, self.versions(name)?));
-        }
-        let mut damaged = Vec::new();
+        let wanted = [&[(STRUCTURE, OWN_VERSIONS)], records].concat();
         for _ in 0..MAX_COLLECT_ATTEMPTS {
-            let lookups = self.store.read(course, &wanted)?.lookups;
-            let mut missing = unusable(course, &wanted, &lookups)?;
-            if missing.is_empty() {
-                match open(lookups) {
-                    Ok(opened) => return Ok(opened),
-                    Err(damage) => missing.push(damage.record),
-                }
+            if let Attempt::Opened(opened) = self.try_read(course, &wanted, &open)? {
+                return Ok(opened);
             }
-            self.refuse_known_failures(course, &missing)?;
-            damaged.extend(missing);
-            let options = UpdateOptions::default();
-            self.flights
-                .join(course, || self.collect(course, &options, &damaged))?;
+            let landed = self.flights.join(course, || {
+                // Another flight may have landed since. What this caller is told is not for those
+                // who wait: they may want other transformers.
+                let missing = match self.try_read(course, &wanted, &open) {
+                    Ok(Attempt::Missing(missing)) => missing,
+                    Ok(Attempt::Opened(opened)) => return Ok(Some(Ok(opened))),
+                    Err(error) => return Ok(Some(Err(error))),
+                };
+                self.collect(course, &UpdateOptions::default(), &missing)?;
+                Ok(None)
+            })?;
+            if let Some(Some(answer)) = landed {
+                return answer;
+            }
         }
         let message = format!(
             "{course} is still not usable after collecting it {MAX_COLLECT_ATTEMPTS} times"
@@ -221,12 +226,23 @@ impl Manager {
         Err(Error::new(ErrorKind::Conflict, message))
     }
 
-    /// The versions of a transformer, or of one of the store's own records.
-    fn versions(&self, name: &str) -> Result<Versions> {
-        if OWN_RECORDS.contains(&name) {
-            return Ok(OWN_VERSIONS);
+    /// Reads without collecting. An error where collecting would not help.
+    fn try_read<R>(
+        &self,
+        course: &CourseKey,
+        wanted: &[(&str, Versions)],
+        open: &impl Fn(Vec<Lookup<StoredRecord>>) -> Result<R, Damage>,
+    ) -> Result<Attempt<R>> {
+        let lookups = self.store.read(course, wanted)?.lookups;
+        let mut missing = unusable(course, wanted, &lookups)?;
+        if missing.is_empty() {
+            match open(lookups) {
+                Ok(opened) => return Ok(Attempt::Opened(opened)),
+                Err(damage) => missing.push(damage.record),
+            }
         }
-        self.registry.versions(name)
+        self.refuse_known_failures(course, &missing)?;
+        Ok(Attempt::Missing(missing))
     }
 
     /// What one user sees of a course, or of the part of it below `start`: collected data as in
@@ -308,10 +324,17 @@ impl Manager {
                 });
             }
             let loaded = self.modulestore.load(course)?;
-            let same_content =
-                entry.is_some_and(|entry| entry.source_version() == loaded.source_version());
+            if loaded.key() != course {
+                let message = format!("the module store gave {} for {course}", loaded.key());
+                return Err(Error::new(ErrorKind::InvalidCourse, message));
+            }
+            // The same content has the same blocks, unless its reader was changed meanwhile.
+            let fits = entry.is_some_and(|entry| {
+                entry.source_version() == loaded.source_version()
+                    && usize::try_from(entry.blocks()) == Ok(loaded.structure().width())
+            });
             let publication = match &plan {
-                Plan::Part(names) if same_content => {
+                Plan::Part(names) if fits => {
                     let transformers = names.iter().map(|name| self.registry.get(name));
                     let transformers = transformers.collect::<Result<Vec<_>>>()?;
                     collect::part(&loaded, transformers.into_iter())?
@@ -372,6 +395,13 @@ impl std::fmt::Debug for Manager {
             .field("registry", &self.registry)
             .finish_non_exhaustive()
     }
+}
+
+/// What a read came to.
+enum Attempt<R> {
+    Opened(R),
+    /// The records that must be collected first.
+    Missing(Vec<String>),
 }
 
 /// The records that a read cannot use: missing, outdated or damaged. No I/O.

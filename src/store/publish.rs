@@ -1,6 +1,7 @@
 //! Writing: all records of a course in one commit, or some of them into the generation that is
 //! there. Nothing replaces what a faster writer or a newer release wrote.
 
+use super::verify::check_record;
 use super::{
     CourseEntry, Failure, MAX_COMMIT_ATTEMPTS, ROW, RecordEntry, RecordKey, Store, contended,
     unchanged,
@@ -10,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
 use crate::record::{self, Body, Generation, Header, Meta};
 use crate::source_version::SourceVersion;
-use crate::version::Versions;
+use crate::version::{Versions, WriteVersion};
 
 /// What a writer found before it began to collect. What it collects is published only if that is
 /// still there, so that a slow writer never replaces the work of a faster one.
@@ -64,7 +65,7 @@ pub struct Publication {
     pub warnings: u32,
     /// What was collected.
     pub records: Vec<NewRecord>,
-    /// The transformers that failed, and why. Their records of the present generation stay.
+    /// The transformers that failed, and why. A part leaves their records as they are.
     pub failures: Vec<(String, Versions, String)>,
 }
 
@@ -96,11 +97,14 @@ impl Store {
 
     /// Writes a publication in one commit: afterwards readers see all of it, before none of it.
     ///
+    /// A record of the same content is not replaced by one of a lower WRITE version, unless what
+    /// is stored is damaged and nobody can read it any more.
+    ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) when the course is no longer as `base` found it, when a
     /// part does not fit the content that is stored, or when a record of the same content would be
     /// replaced by one of a lower WRITE version. [`TooNew`](ErrorKind::TooNew) when a record would
-    /// be replaced that this release does not understand. Nothing is written then.
+    /// be replaced or removed that this release does not understand. Nothing is written then.
     pub fn publish(
         &self,
         base: &Base,
@@ -113,7 +117,7 @@ impl Store {
             if state != base.row {
                 return Err(republished(&base.course));
             }
-            check(&base.course, entry.as_ref(), publication)?;
+            self.check_replaceable(&base.course, entry.as_ref(), publication)?;
             let generation = match (publication.scope, &entry) {
                 (Scope::Part, Some(entry)) => entry.generation,
                 _ => self.next_generation()?,
@@ -184,6 +188,62 @@ impl Store {
         Ok((entry, published))
     }
 
+    /// Whether what is stored may be replaced by the publication.
+    fn check_replaceable(
+        &self,
+        course: &CourseKey,
+        entry: Option<&CourseEntry>,
+        publication: &Publication,
+    ) -> Result<()> {
+        check_fits(course, entry, publication)?;
+        let Some(entry) = entry else {
+            return check_understood(course, &self.unindexed_records(course)?, publication);
+        };
+        check_understood(course, &entry.records, publication)?;
+        match check_newer(entry, publication) {
+            Err(newer) if !self.replaces_damage(entry, publication)? => Err(newer),
+            _ => Ok(()),
+        }
+    }
+
+    /// The records that are there, by their own headers, for a course whose row is lost. Damaged
+    /// ones are of no use to anyone and left out.
+    fn unindexed_records(&self, course: &CourseKey) -> Result<Vec<RecordEntry>> {
+        let mut records = Vec::new();
+        let partition = course.as_str().as_bytes();
+        for item in self.engine.scan(Space::Records, Some(partition)) {
+            let item = item?;
+            let Ok(name) = std::str::from_utf8(item.name()) else {
+                continue;
+            };
+            let key = RecordKey::record(course, name);
+            match record_entry(name, key.as_bytes(), item.value()) {
+                Ok(record) => records.push(record),
+                Err(error) if error.kind() == ErrorKind::TooNew => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(records)
+    }
+
+    /// Whether one of the records that the publication brings is there, but damaged or lost.
+    fn replaces_damage(&self, entry: &CourseEntry, publication: &Publication) -> Result<bool> {
+        for new in &publication.records {
+            let Some(old) = entry.record(&new.name) else {
+                continue;
+            };
+            let value = self.record_bytes(&entry.course, &new.name)?;
+            let is_intact = value.is_some_and(|value| {
+                value.starts_with(&old.header_bytes)
+                    && check_record(&entry.course, &new.name, &value).is_ok()
+            });
+            if !is_intact {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn row_state(&self, course: &CourseKey) -> Result<(RowState, Option<CourseEntry>)> {
         Self::state_of(course, self.row_bytes(course)?.as_ref())
     }
@@ -203,38 +263,79 @@ impl Store {
     }
 }
 
-/// Whether what is stored may be replaced by the publication. No I/O.
-fn check(course: &CourseKey, entry: Option<&CourseEntry>, publication: &Publication) -> Result<()> {
-    let conflict = |message: String| Err(Error::new(ErrorKind::Conflict, message));
-    let same_content =
-        entry.is_some_and(|entry| entry.source_version == publication.source_version);
-    if publication.scope == Scope::Part && !same_content {
-        return conflict(format!(
-            "a part of {course} cannot be written: its other records are of other content"
-        ));
+/// A part belongs to what is there. No I/O.
+fn check_fits(
+    course: &CourseKey,
+    entry: Option<&CourseEntry>,
+    publication: &Publication,
+) -> Result<()> {
+    if publication.scope == Scope::Whole {
+        return Ok(());
     }
-    for new in &publication.records {
-        let Some(old) = entry.and_then(|entry| entry.record(&new.name)) else {
+    let reason = match entry {
+        None => "there is no whole",
+        Some(entry) if entry.source_version != publication.source_version => {
+            "its other records are of other content"
+        }
+        Some(entry) if entry.blocks != publication.blocks => {
+            "its other records are for another number of blocks"
+        }
+        Some(_) => return Ok(()),
+    };
+    let message = format!("a part of {course} cannot be written: {reason}");
+    Err(Error::new(ErrorKind::Conflict, message))
+}
+
+/// Nothing is replaced or removed that this release has a transformer for and does not understand.
+/// No I/O.
+fn check_understood(
+    course: &CourseKey,
+    stored: &[RecordEntry],
+    publication: &Publication,
+) -> Result<()> {
+    for (name, release) in replaced(publication) {
+        let Some(old) = stored.iter().find(|record| record.name == name) else {
             continue;
         };
-        let (stored, written) = (old.header.write_version(), new.versions.write);
-        if !old.header.min_reader().admits(written) {
+        if !old.header.min_reader().admits(release) {
             let message = format!(
-                "the record {:?} of {course} is at version {stored}, in a shape that code which \
-                 writes {written} does not know",
-                new.name
+                "the record {name:?} of {course} is at version {}, in a shape that code which \
+                 writes {release} does not know",
+                old.header.write_version()
             );
             return Err(Error::new(ErrorKind::TooNew, message));
         }
-        if same_content && stored > written {
-            return conflict(format!(
-                "the record {:?} of {course} is at version {stored}, which {written} does not \
+    }
+    Ok(())
+}
+
+/// Of the same content, nothing is replaced or removed by a lower WRITE version. No I/O.
+fn check_newer(entry: &CourseEntry, publication: &Publication) -> Result<()> {
+    if entry.source_version != publication.source_version {
+        return Ok(());
+    }
+    for (name, release) in replaced(publication) {
+        let stored = entry.record(name).map(|old| old.header.write_version());
+        if let Some(stored) = stored.filter(|stored| *stored > release) {
+            let message = format!(
+                "the record {name:?} of {} is at version {stored}, which {release} does not \
                  replace while the content is the same",
-                new.name
-            ));
+                entry.course
+            );
+            return Err(Error::new(ErrorKind::Conflict, message));
         }
     }
     Ok(())
+}
+
+/// The transformers whose records a publication replaces, or removes because they failed: a part
+/// leaves those. With the WRITE version of this release.
+fn replaced(publication: &Publication) -> impl Iterator<Item = (&str, WriteVersion)> {
+    let written = publication.records.iter();
+    let written = written.map(|new| (new.name.as_str(), new.versions.write));
+    let failed = publication.failures.iter();
+    let removed = failed.filter(|_| publication.scope == Scope::Whole);
+    written.chain(removed.map(|(name, versions, _)| (name.as_str(), versions.write)))
 }
 
 /// A transformer that fails again on the same content is counted; one that was written is cured;

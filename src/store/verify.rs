@@ -115,7 +115,11 @@ impl Store {
     }
 }
 
-fn check_record(course: &CourseKey, name: &str, bytes: &[u8]) -> Result<Header, RecordError> {
+pub(super) fn check_record(
+    course: &CourseKey,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Header, RecordError> {
     let record = Record::open(RecordKey::record(course, name).as_bytes(), bytes)?;
     let column = record.column().verify()?;
     for entry in column.entries() {

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use courseblocks::modulestore::olx::{self, Fatal, FatalKind, Limits};
 use courseblocks::modulestore::{Block, Body, Course, DetachedBlock, Problem};
 use courseblocks::{BlockIndex, FieldMap, FieldValue, UsageKey};
+use flate2::Compression;
 use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -52,7 +54,7 @@ fn compare(export: &Path, wanted: &Value, report: &mut Report) {
         Ok(course) => course,
         Err(error) => return report.fail("course", &name, "a course", error.to_string()),
     };
-    compare_unpacked(&name, export, &course, report);
+    compare_other_form(&name, export, &course, report);
 
     let uncertain = Uncertain::parse(&wanted["uncertain"]);
     let names = match_names(wanted, &uncertain, &course);
@@ -105,24 +107,30 @@ const FATAL_KINDS: [FatalKind; 12] = [
 ];
 
 /// A directory and its archive are the same course.
-fn compare_unpacked(name: &str, export: &Path, course: &Course, report: &mut Report) {
-    if !export.is_file() {
-        return;
-    }
+fn compare_other_form(name: &str, export: &Path, course: &Course, report: &mut Report) {
     let directory = tempfile::tempdir().unwrap();
-    let mut archive = tar::Archive::new(GzDecoder::new(File::open(export).unwrap()));
-    archive.set_preserve_mtime(false);
-    archive.unpack(directory.path()).unwrap();
-    match olx::read(directory.path(), &Limits::default()) {
-        Ok(unpacked) => {
-            report.compare(
-                "course unpacked",
-                name,
-                &describe(course),
-                &describe(&unpacked),
-            );
+    let other = directory.path().join("course");
+    if export.is_file() {
+        let mut archive = tar::Archive::new(GzDecoder::new(File::open(export).unwrap()));
+        archive.set_preserve_mtime(false);
+        archive.unpack(&other).unwrap();
+    } else {
+        let compressed = GzEncoder::new(File::create(&other).unwrap(), Compression::fast());
+        let mut archive = tar::Builder::new(compressed);
+        archive.append_dir_all(name, export).unwrap();
+        archive.into_inner().unwrap().finish().unwrap();
+    }
+    match olx::read(&other, &Limits::default()) {
+        Ok(other) => {
+            let (one, other) = (describe(course), describe(&other));
+            report.compare("course in its other form", name, &one, &other);
         }
-        Err(error) => report.fail("course unpacked", name, "a course", error.to_string()),
+        Err(error) => report.fail(
+            "course in its other form",
+            name,
+            "a course",
+            error.to_string(),
+        ),
     }
 }
 

@@ -6,10 +6,14 @@ mod courses;
 mod graph;
 mod keys;
 mod locate;
+mod manager;
 #[path = "../model/structure.rs"]
 #[expect(dead_code, reason = "the files do not have every operation")]
 mod model;
+mod release;
 mod report;
+mod transformers;
+mod versions;
 
 #[cfg(feature = "olx")]
 use locate::COURSES;
@@ -36,6 +40,16 @@ fn graphs_agree_with_the_original() {
 
 #[cfg(feature = "olx")]
 #[test]
+fn versions_agree_with_the_original() {
+    if let Some(vectors) = VECTORS.read("versions.json") {
+        let mut report = Report::new("versions.json");
+        versions::run(&vectors, &mut report);
+        manager::run(&vectors, &mut report);
+        report.finish();
+    }
+}
+
+#[test]
 fn courses_are_read_as_the_original_reads_them() {
     let folder = COURSES.path();
     let mut report = Report::new(&folder.display().to_string());
@@ -43,9 +57,32 @@ fn courses_are_read_as_the_original_reads_them() {
     report.finish();
 }
 
+#[cfg(feature = "olx")]
+#[test]
+fn courses_of_our_own_are_read_by_the_rules() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/courses");
+    let mut report = Report::new(&folder.display().to_string());
+    courses::run(&folder, &mut report);
+    report.finish();
+}
+
+#[test]
+fn transformers_agree_with_the_original() {
+    if let Some(vectors) = VECTORS.read("transformers.json") {
+        let mut report = Report::new("transformers.json");
+        transformers::run(&vectors, &mut report);
+        report.finish();
+    }
+}
+
 #[test]
 fn there_is_something_to_compare_with() {
-    let files = ["dag.json", "keys.json"];
+    let files = [
+        "dag.json",
+        "keys.json",
+        "transformers.json",
+        "versions.json",
+    ];
     let folder = VECTORS.path();
     let found = files
         .iter()

@@ -16,6 +16,7 @@ pub(crate) struct Report {
 struct Tally {
     ran: usize,
     passed: usize,
+    differing: usize,
     skipped: BTreeMap<String, usize>,
 }
 
@@ -58,6 +59,11 @@ impl Report {
         ));
     }
 
+    /// A case in which ours differs on purpose, and does what is written down for it. Not a pass.
+    pub(crate) fn differ(&mut self, kind: &str) {
+        self.tally(kind).differing += 1;
+    }
+
     /// A case that cannot be compared, and why.
     pub(crate) fn skip(&mut self, kind: &str, reason: &str) {
         let skipped = &mut self.tally(kind).skipped;
@@ -97,10 +103,17 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.subject)?;
         for (kind, tally) in &self.kinds {
-            write!(f, "\n  {kind}: {} of {} passed", tally.passed, tally.ran)?;
-            for (reason, count) in &tally.skipped {
-                write!(f, ", {count} skipped ({reason})")?;
+            let mut parts = Vec::new();
+            if tally.ran > 0 || tally.differing == 0 {
+                parts.push(format!("{} of {} passed", tally.passed, tally.ran));
             }
+            if tally.differing > 0 {
+                parts.push(format!("{} differ on purpose", tally.differing));
+            }
+            for (reason, count) in &tally.skipped {
+                parts.push(format!("{count} skipped ({reason})"));
+            }
+            write!(f, "\n  {kind}: {}", parts.join(", "))?;
         }
         Ok(())
     }
@@ -113,9 +126,10 @@ fn a_report_counts_by_kind() {
     report.compare("a", "two", &1, &2);
     report.skip("b", "not built yet");
     report.skip("b", "not built yet");
+    report.differ("c");
     assert_eq!(
         report.to_string(),
-        "file\n  a: 1 of 2 passed\n  b: 0 of 0 passed, 2 skipped (not built yet)"
+        "file\n  a: 1 of 2 passed\n  b: 0 of 0 passed, 2 skipped (not built yet)\n  c: 1 differ on purpose"
     );
 }
 

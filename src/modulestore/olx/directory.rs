@@ -428,6 +428,22 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     }
 
+    #[test]
+    fn static_media_are_not_even_listed() {
+        let mut files = vec![("course.xml".to_owned(), "root")];
+        files.extend((0..100).map(|number| (format!("static/{number}.xml"), "media")));
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, text)| (name.as_str(), *text))
+            .collect();
+        let limits = Limits {
+            members: 10,
+            ..Limits::default()
+        };
+        let source = open(tree(&files).path(), &limits).unwrap();
+        assert_eq!(source.names("").count(), 1);
+    }
+
     #[cfg(unix)]
     mod unix {
         use std::ffi::OsStr;

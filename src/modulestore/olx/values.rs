@@ -481,6 +481,18 @@ mod tests {
     }
 
     #[test]
+    fn partitions_that_cannot_be_read_are_kept_and_told() {
+        let odd = r#"[{"id": 1, "scheme": "odd"}]"#;
+        let kept = Some(Json::parse(odd).unwrap().into());
+        let type_of = FieldType::UserPartitionList;
+        let attribute = from_attribute(type_of, odd, &course()).unwrap_err();
+        assert_eq!(attribute.kept, kept);
+        let policy = from_json(type_of, Json::parse(odd).unwrap(), &course()).unwrap_err();
+        assert_eq!(policy, attribute);
+        assert_eq!(printed(from_attribute(type_of, "{}", &course())), "bad");
+    }
+
+    #[test]
     fn references_of_any_form_lead_into_the_course() {
         attribute(
             ReferenceValueDict,
