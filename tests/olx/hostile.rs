@@ -133,6 +133,18 @@ fn a_file_that_many_blocks_read_counts_for_each() {
 }
 
 #[test]
+fn a_broken_file_that_many_pointers_lead_to_is_read_once() {
+    let pointers = "<html url_name='bad'/>".repeat(1_000);
+    let root = format!("<course org='O' course='C' url_name='R'>{pointers}</course>");
+    let bad = format!("<html>{}", "x".repeat(100_000));
+    let directory = export(&[("course.xml", &root), ("html/bad.xml", &bad)]);
+    let mut limits = Limits::default();
+    limits.total_bytes = 500_000;
+    let course = olx::read(directory.path(), &limits).unwrap();
+    assert_eq!(course.report().errors.len(), 1_000);
+}
+
+#[test]
 fn a_value_that_many_blocks_inherit_or_get_again_counts_for_each() {
     let big = format!("{{\"1\": [{}]}}", "1, ".repeat(10_000) + "1");
     let mut limits = Limits::default();

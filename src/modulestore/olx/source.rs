@@ -305,8 +305,26 @@ mod tests {
         ] {
             assert_ne!(one, version(other), "{other:?}");
         }
-        assert!(one.as_str().starts_with("sha256:"));
-        assert_eq!(one.as_str().len(), "sha256:".len() + 64);
+    }
+
+    #[test]
+    fn the_version_is_made_of_these_bytes() {
+        let source = testing::source(&[("course.xml", "ab"), ("html/a.html", "c")]);
+        let mut bytes = Vec::new();
+        for (name, text) in [("course.xml", "ab"), ("html/a.html", "c")] {
+            bytes.extend([u8::try_from(name.len()).unwrap(), 0, 0, 0, 0, 0, 0, 0]);
+            bytes.extend(name.as_bytes());
+            bytes.push(0);
+            bytes.extend([u8::try_from(text.len()).unwrap(), 0, 0, 0, 0, 0, 0, 0]);
+            bytes.extend(Sha256::digest(text));
+        }
+        let version = source.version().unwrap();
+        let expected = format!("sha256:{}", hexadecimal(&Sha256::digest(&bytes)));
+        assert_eq!(version.as_str(), expected);
+        assert_eq!(
+            expected,
+            "sha256:d65c06544dad5480ede1118c55683d055b8ca4f1e43d53c3f68669b616ebf338"
+        );
     }
 
     #[test]
