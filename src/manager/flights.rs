@@ -179,7 +179,11 @@ mod tests {
         let told = wait_for(
             &flights,
             |under_way| {
-                flights.join(&course(), || Ok(under_way())).unwrap();
+                let work = || {
+                    under_way();
+                    Ok(())
+                };
+                flights.join(&course(), work).unwrap();
             },
             || {},
         );
@@ -243,7 +247,13 @@ mod tests {
         for _ in 0..2_000 {
             wait_for(
                 &flights,
-                |under_way| drop(flights.join(&course(), || Ok(under_way()))),
+                |under_way| {
+                    let work = || {
+                        under_way();
+                        Ok(())
+                    };
+                    flights.join(&course(), work).unwrap();
+                },
                 || assert_eq!(flights.join(&course(), || Ok(())).unwrap(), Some(())),
             )
             .unwrap();

@@ -38,7 +38,6 @@ fn graphs_agree_with_the_original() {
     }
 }
 
-#[cfg(feature = "olx")]
 #[test]
 fn versions_agree_with_the_original() {
     if let Some(vectors) = VECTORS.read("versions.json") {
@@ -49,6 +48,7 @@ fn versions_agree_with_the_original() {
     }
 }
 
+#[cfg(feature = "olx")]
 #[test]
 fn courses_are_read_as_the_original_reads_them() {
     let folder = COURSES.path();
