@@ -642,6 +642,28 @@ fn an_interrupted_first_opening_is_taken_up() {
     open(directory.path());
 }
 
+/// sled alone did not open any more after it had been opened once while the disk was full.
+#[test]
+fn an_interrupted_opening_is_taken_up() {
+    let directory = closed_store();
+    put(
+        &open(directory.path()),
+        Space::Control,
+        "course",
+        b"name",
+        b"value",
+    );
+    for text in ["", "not a whole snapshot"] {
+        let draft = directory
+            .path()
+            .join("sled/snap.00FFFFFFFFFFFFFF.generating");
+        fs::write(&draft, text).unwrap();
+        let engine = open(directory.path());
+        assert!(get(&engine, Space::Control, "course", b"name").is_some());
+        assert!(!draft.exists());
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_store_is_made_for_its_owner_alone() {

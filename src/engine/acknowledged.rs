@@ -30,9 +30,15 @@ impl Acknowledged {
         let mut file = private_file().truncate(false).open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
+        let recorded = parse(&bytes);
+        if recorded.is_none() {
+            // Room for the numbers to come, should the disk be full then.
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(&spelled(0))?;
+        }
         Ok(Self {
             file,
-            count: parse(&bytes).unwrap_or(0),
+            count: recorded.unwrap_or(0),
         })
     }
 
@@ -79,6 +85,16 @@ mod tests {
             let reopened = Acknowledged::open(directory.path()).unwrap();
             assert_eq!(reopened.count(), expected);
         }
+    }
+
+    #[test]
+    fn there_is_room_before_there_is_a_count() {
+        let directory = tempfile::tempdir().unwrap();
+        Acknowledged::open(directory.path()).unwrap();
+        let len = std::fs::metadata(directory.path().join(FILE))
+            .unwrap()
+            .len();
+        assert_eq!(len, FILE_LEN as u64);
     }
 
     #[test]
