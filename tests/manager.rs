@@ -17,7 +17,7 @@ mod tamper;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -752,7 +752,7 @@ fn halt(
 ) -> Halt {
     let (begin, has_begun) = mpsc::channel();
     let (go_on, is_told) = mpsc::channel();
-    let is_told = std::sync::Mutex::new(is_told);
+    let is_told = Mutex::new(is_told);
     courses.loads.set(move || {
         let _ = begin.send(());
         let _ = is_told.lock().unwrap().recv();
@@ -855,6 +855,46 @@ fn a_reader_is_not_told_of_another_readers_transformer() {
         assert_eq!(house.work(), (1, 1, 1));
         assert_eq!(house.failures()[0].attempts, 1);
     }
+}
+
+/// One reader has its turn and stands still; another one, who wants something else, waits for it.
+/// Meanwhile a newer release collects, so that the first is told that its data is too new.
+#[test]
+fn a_reader_that_waited_is_not_told_what_was_too_new_for_another_one() {
+    let engine = Arc::new(Meddling::default());
+    let store = store_on(&engine);
+    let courses = Courses::with_one();
+    let (t, u) = (Recorder::new("t", 1, 1), Recorder::new("u", 1, 1));
+    let manager = release(&store, &courses, &[&t, &u]);
+    let newer = t.with_versions(versions_with(3, 3, 3));
+    let newer = release(&store, &courses, &[&newer, &u]);
+    // Its first look is three operations: two records, and what failed before.
+    let (begin, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
+    let slipped_in = engine.slip_in(3, move || {
+        begin.send(()).unwrap();
+        may_go_on.lock().unwrap().recv().unwrap();
+    });
+    thread::scope(|scope| {
+        let first = scope.spawn(|| refused(&manager, &["t"]).kind());
+        has_begun.recv().unwrap();
+        let looks = engine.before.calls();
+        let second = scope.spawn(|| read(&manager, &["u"]));
+        // It has looked; give it time to find that somebody has the turn.
+        while engine.before.calls() < looks + 3 {
+            thread::yield_now();
+        }
+        for _ in 0..1000 {
+            thread::yield_now();
+        }
+        update(&newer);
+        go_on.send(()).unwrap();
+        assert_eq!(first.join().unwrap(), ErrorKind::TooNew);
+        assert_eq!(second.join().unwrap(), told("v1", &[1]));
+    });
+    assert!(slipped_in.happened());
+    assert_eq!(courses.loads.calls(), 1);
 }
 
 #[test]

@@ -1003,6 +1003,21 @@ fn what_was_published_durably_survives_a_crash_and_the_rest_is_lost_as_a_whole()
     }
 }
 
+#[test]
+fn a_generation_that_somebody_may_have_seen_is_not_given_again_after_a_crash() {
+    let (engine, store) = new_store();
+    let (base, _) = store.base(&course()).unwrap();
+    let whole = publication(Scope::Whole, "v1", &wanted());
+    let seen = store.publish(&base, &whole, Durability::Buffered).unwrap();
+    engine.crash();
+    let store = open(&engine);
+    assert!(store.course(&course()).unwrap().is_none());
+    assert_ne!(
+        publish(&store, &course(), &whole).unwrap().generation,
+        seen.generation
+    );
+}
+
 // Checking every byte.
 
 #[test]
