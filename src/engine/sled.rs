@@ -690,8 +690,8 @@ impl From<IVec> for Value {
 
 /// sled panics where it meets what it does not expect.
 fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
-    // What a panic may leave behind is not used any more: handles are dropped, or a write stops
-    // the engine. Reads leave nothing.
+    // What a panic may leave behind is not used any more: handles that are opening are dropped, a
+    // write stops the engine. Reads leave nothing.
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(returned) => returned.map_err(Failure::Sled),
         Err(panic) => Err(Failure::Panic(panic_message(&*panic))),
@@ -757,7 +757,8 @@ fn wait_until_closed(path: &Path, data: &Path) -> Result<()> {
     };
     for _ in 0..CLOSING_WAITS {
         match log.try_lock() {
-            Ok(()) => return Ok(()),
+            // Closing the file would leave the lock to a child process that is just being forked.
+            Ok(()) => return log.unlock().map_err(uncertain),
             Err(TryLockError::Error(error)) => return Err(uncertain(error)),
             Err(TryLockError::WouldBlock) => thread::sleep(CLOSING_WAIT),
         }
