@@ -3,7 +3,6 @@
 //! What sled 0.34 does not do itself is done here: one owner with a name, a refusal to touch
 //! what is newer or foreign, durability beyond the end of the process, and noticing what was lost.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -29,7 +28,7 @@ use super::{
     Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
     Space, Value, joined,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, panic_text};
 
 /// What a value of sled is.
 pub(super) type Bytes = IVec;
@@ -694,15 +693,11 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
     // write stops the engine. Reads leave nothing.
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(returned) => returned.map_err(Failure::Sled),
-        Err(panic) => Err(Failure::Panic(panic_message(&*panic))),
-    }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
-        (Some(message), _) => message.clone(),
-        (_, Some(message)) => (*message).to_owned(),
-        _ => "without a message".to_owned(),
+        Err(panic) => Err(Failure::Panic(
+            panic_text(&*panic)
+                .unwrap_or("without a message")
+                .to_owned(),
+        )),
     }
 }
 

@@ -1,11 +1,10 @@
 //! Transformers of different types in one list: the typed trait, behind object-safe ones that
 //! speak bytes and JSON.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Data, Transformation, Transformer};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::modulestore::Course;
 #[cfg(feature = "cli")]
 use crate::record::Entry;
@@ -137,15 +136,12 @@ fn guard<T: Transformer, R>(
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(failed("failed").with_source(error)),
-        Err(panic) => Err(failed("panicked").with_source(panic_message(&*panic))),
+        Err(panic) => Err(failed("panicked").with_source(
+            panic_text(&*panic)
+                .unwrap_or("a panic without a message")
+                .to_owned(),
+        )),
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
-        .to_owned()
 }
 
 #[cfg(feature = "cli")]

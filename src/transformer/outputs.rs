@@ -39,13 +39,13 @@ pub struct Outputs {
 impl Outputs {
     /// The column of a transformer's values under `name`, created when it is not there yet.
     pub fn column(&mut self, transformer: &str, name: &str) -> &mut OutputColumn {
-        column(entry(&mut self.transformers, transformer), name)
+        entry(entry(&mut self.transformers, transformer), name)
     }
 
     /// The column of the values that the field `name` has for this user, created when it is not
     /// there yet. A block without one keeps the field's collected value.
     pub fn field_overrides(&mut self, name: &str) -> &mut OutputColumn {
-        column(&mut self.fields, name)
+        entry(&mut self.fields, name)
     }
 
     /// What `transformer` said of the block at `position` under `name`.
@@ -81,10 +81,6 @@ impl Outputs {
     pub fn fields_of_block(&self, position: BlockIndex) -> FieldMap {
         values_at(&self.fields, position)
     }
-}
-
-fn column<'a>(columns: &'a mut BTreeMap<String, OutputColumn>, name: &str) -> &'a mut OutputColumn {
-    entry(columns, name)
 }
 
 /// `entry(..).or_default()` without an allocation for a name that is there.
