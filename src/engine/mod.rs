@@ -1,4 +1,4 @@
-//! Where bytes are kept: the trait [`Engine`], and two engines. Nothing here knows what the bytes
+//! Where bytes are kept: the trait [`Engine`], and three engines. Nothing here knows what the bytes
 //! mean.
 //!
 //! An engine is a map from keys to values with atomic commits. It is small on purpose: a commit
@@ -54,6 +54,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 
     /// What the data takes on disk, in bytes.
     fn disk_bytes(&self) -> Result<u64>;
+
+    /// Where the data is, as text to compare: another one after the data was copied or restored
+    /// elsewhere, so that a copy is not taken for the store that it was made from. It stays the
+    /// same when the engine is opened again.
+    fn place(&self) -> Result<String>;
 
     /// Which engine this is and where it keeps its data, for people.
     fn describe(&self) -> String;
