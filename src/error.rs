@@ -23,6 +23,10 @@ pub enum ErrorKind {
     LimitExceeded,
     /// Another writer was faster, or newer: nothing was written.
     Conflict,
+    /// The store does not accept this release's data any more: leave it to a newer release.
+    Fenced,
+    /// A write without a lease, or with one that has ended: join the fleet (again).
+    NoLease,
     /// Another process has the store open; the message names its pid where it is known.
     OpenElsewhere,
     /// Written by a newer release or in a newer format. It was not touched.
@@ -69,6 +73,30 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
+}
+
+impl Error {
+    /// The message and those of all that caused it, each once, for a place where only text is
+    /// kept.
+    pub(crate) fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+/// The message of an error and of all that caused it. Some libraries repeat their cause in their
+/// own message; it is told once.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 impl fmt::Display for Error {

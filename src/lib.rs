@@ -78,6 +78,7 @@ mod key;
 mod manager;
 pub mod modulestore;
 pub mod record;
+pub mod rollout;
 mod source_version;
 mod store;
 mod structure;
@@ -93,13 +94,14 @@ pub use key::{
     is_word_character,
 };
 pub use manager::{
-    CollectedCourse, Force, Manager, Plan, PublishedCourse, Reason, Transformed, UpdateOptions,
-    Updated,
+    CollectedCourse, Force, Manager, Plan, PublishedCourse, Reason, Renewed, Transformed,
+    UpdateOptions, Updated,
 };
 pub use source_version::SourceVersion;
 pub use store::{
-    Base, CourseCheck, CourseEntry, Damage, Failure, Lookup, MAX_NAME_BYTES, NewRecord, Newer,
-    Publication, Published, RecordCheck, RecordEntry, Scope, Snapshot, Store, StoredRecord,
+    Base, CourseCheck, CourseEntry, Damage, Failure, Floor, FloorEpoch, Floors, Lease, Lookup,
+    MAX_NAME_BYTES, Member, NewRecord, Newer, Publication, Published, RecordCheck, RecordEntry,
+    Scope, Snapshot, Store, StoredRecord,
 };
 pub use structure::{
     BlockIndex, BlockStructure, Descendants, KeyTable, MAX_BLOCKS, MAX_RELATIONS, RemovalFilter,

@@ -60,6 +60,20 @@ impl Timestamp {
         self.0
     }
 
+    /// `span` later, to the microsecond; [`MAX`](Self::MAX) where the calendar ends.
+    #[must_use]
+    pub fn plus(self, span: std::time::Duration) -> Self {
+        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros).min(Self::MAX.0))
+    }
+
+    /// How long after `earlier` it is; zero if it is not.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        let micros = self.0.saturating_sub(earlier.0);
+        std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+
     /// `days` earlier, to the nearest microsecond; `None` where the calendar ends.
     #[must_use]
     pub fn minus_days(self, days: f64) -> Option<Self> {

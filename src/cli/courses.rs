@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
-use super::failure::{Answer, Failure, explain, with_causes};
+use super::failure::{Answer, Failure, explain};
 use super::output::Output;
 use super::problems::Counts;
 use super::sources::not_stored;
@@ -78,7 +78,7 @@ impl Courses {
 impl Delete {
     pub(super) fn run(&self, context: &Context, output: &mut Output) -> Result<Answer, Failure> {
         let Self { course } = self;
-        if !context.open()?.delete(course)? {
+        if !context.manager()?.delete(course)? {
             return Err(not_stored(course).into());
         }
         if output.is_json() {
@@ -98,7 +98,7 @@ pub(super) fn named<R>(row: Result<R>, output: &Output) -> Result<Option<R>, Fai
     match row {
         Ok(row) => Ok(Some(row)),
         Err(error) if error.kind() == ErrorKind::Damaged => {
-            output.notice(&format!("error: {}", with_causes(&error)));
+            output.notice(&format!("error: {}", error.chain()));
             Ok(None)
         }
         Err(error) => Err(error.into()),

@@ -1,7 +1,6 @@
 //! How a command ends: its exit status, and what is said when it cannot go on. Knows error kinds,
 //! not commands.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
@@ -61,7 +60,7 @@ impl Failure {
     pub(super) fn opening(error: &Error) -> Self {
         Self::store(match error.kind() {
             // No record can be repaired while nothing can be read.
-            ErrorKind::Damaged => with_causes(error),
+            ErrorKind::Damaged => error.chain(),
             _ => explain(error),
         })
     }
@@ -77,25 +76,9 @@ impl Failure {
     }
 }
 
-/// The message of an error and of all that caused it.
-pub(super) fn with_causes(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Some libraries repeat their cause in their own message.
-        let message = error.to_string();
-        if !text.ends_with(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// An error with all that caused it, and what to do about it where that follows from its kind.
 pub(super) fn explain(error: &Error) -> String {
-    let text = with_causes(error);
+    let text = error.chain();
     let advice = match error.kind() {
         ErrorKind::OpenElsewhere => "wait until that process has ended, or end it",
         ErrorKind::TooNew => "use the release that wrote it, or a newer one",
@@ -189,9 +172,6 @@ mod tests {
         let deepest = io::Error::other("the disk is full");
         let middle = Error::new(ErrorKind::Storage, "a: the disk is full").with_source(deepest);
         let outer = Error::new(ErrorKind::Storage, "nothing was written").with_source(middle);
-        assert_eq!(
-            with_causes(&outer),
-            "nothing was written: a: the disk is full"
-        );
+        assert_eq!(outer.chain(), "nothing was written: a: the disk is full");
     }
 }

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::key::CourseKey;
 use crate::manager::{Manager, UpdateOptions, Updated};
 use crate::modulestore::{Course, Report};
-use crate::store::{Publication, Scope, Store};
+use crate::store::{Publication, Scope};
 
 /// Import courses from OLX exports, collecting with every registered transformer
 #[derive(Debug, Args)]
@@ -57,6 +57,7 @@ impl Import {
         let sources = Arc::new(Sources::new(Arc::clone(&store)));
         let registry = Arc::clone(&context.registry);
         let manager = Manager::new(store, registry, Arc::clone(&sources) as _);
+        let manager = context.join(manager)?;
         run.output.begin_progress(places.len());
         for place in &places {
             run.import(&manager, &sources, place)?;
@@ -236,7 +237,7 @@ fn bring_in(manager: &Manager, sources: &Sources, course: Course) -> Result<Done
     let outcome = match updated.published {
         Some(_) if is_new => Outcome::Imported,
         Some(_) => Outcome::Updated,
-        None if note_origin(manager.store(), &key, origin)? => Outcome::Moved,
+        None if note_origin(manager, &key, origin)? => Outcome::Moved,
         None => Outcome::Unchanged,
     };
     Ok(Done {
@@ -248,7 +249,8 @@ fn bring_in(manager: &Manager, sources: &Sources, course: Course) -> Result<Done
 }
 
 /// The same content lies elsewhere: nothing but its place is written. True if it has moved.
-fn note_origin(store: &Store, key: &CourseKey, origin: Option<String>) -> Result<bool> {
+fn note_origin(manager: &Manager, key: &CourseKey, origin: Option<String>) -> Result<bool> {
+    let store = manager.store();
     let (base, entry) = store.base(key)?;
     let Some(entry) = entry.filter(|entry| entry.origin() != origin.as_deref()) else {
         return Ok(false);
@@ -263,7 +265,7 @@ fn note_origin(store: &Store, key: &CourseKey, origin: Option<String>) -> Result
         records: Vec::new(),
         failures: Vec::new(),
     };
-    store.publish(&base, &publication, Durability::Durable)?;
+    store.publish(&manager.lease()?, &base, &publication, Durability::Durable)?;
     Ok(true)
 }
 

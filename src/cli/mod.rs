@@ -12,6 +12,7 @@ mod json;
 mod output;
 mod problems;
 mod progress;
+mod session;
 mod sources;
 mod structure;
 mod table;
@@ -22,6 +23,7 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -32,6 +34,7 @@ use crate::transformer::Registry;
 use failure::{Answer, Failure};
 use output::Output;
 use progress::Progress;
+use session::{Identity, Session};
 use sources::Sources;
 
 /// Runs the command line with the transformers of `registry`, and answers with its exit status:
@@ -63,6 +66,11 @@ pub fn main(registry: Registry) -> ExitCode {
     };
     let mut output = Output::new(global.format, progress);
     let context = Context {
+        identity: Identity {
+            worker: global.worker.unwrap_or_else(|| command.worker_name()),
+            release: global.release.unwrap_or_else(|| release_name(&registry)),
+            lasts: LEASE,
+        },
         store: global.store,
         registry: Arc::new(registry),
         verbose: global.verbose,
@@ -111,6 +119,17 @@ struct Global {
     /// Never draw a progress bar; without this there is one on a terminal
     #[arg(long, global = true)]
     no_progress: bool,
+    /// What this process is called in the fleet; without it, the command and its process id
+    #[arg(long, global = true, value_name = "NAME")]
+    worker: Option<String>,
+    /// What this release is called in the fleet; without it, its hash of all WRITE versions
+    #[arg(
+        long,
+        global = true,
+        value_name = "LABEL",
+        env = "COURSEBLOCKS_RELEASE"
+    )]
+    release: Option<String>,
     /// Tell more: every problem of a course, everything that is up to date
     #[arg(short, long, global = true)]
     verbose: bool,
@@ -153,12 +172,30 @@ impl Command {
             Self::Demo(command) => command.run(output),
         }
     }
+
+    /// What a process that runs it is called, if nobody says.
+    fn worker_name(&self) -> String {
+        let command = match self {
+            Self::Import(_) => "import",
+            Self::Courses(_) => "courses",
+            Self::Delete(_) => "delete",
+            Self::Structure(_) => "structure",
+            Self::Get(_) => "get",
+            Self::Blocks(_) => "blocks",
+            Self::Inspect(_) => "inspect",
+            Self::Update(_) => "update",
+            Self::Verify(_) => "verify",
+            Self::Demo(_) => "demo",
+        };
+        format!("{command}-{}", std::process::id())
+    }
 }
 
 /// What all commands share.
 struct Context {
     store: PathBuf,
     registry: Arc<Registry>,
+    identity: Identity,
     verbose: bool,
 }
 
@@ -180,11 +217,15 @@ impl Context {
         Ok(Arc::new(store))
     }
 
-    /// The release that this program is, on its store.
-    fn manager(&self) -> Result<Manager, Failure> {
+    /// The release that this program is, at work on its store.
+    fn manager(&self) -> Result<Session, Failure> {
         let store = self.open()?;
         let sources = Arc::new(Sources::new(Arc::clone(&store)));
-        Ok(Manager::new(store, Arc::clone(&self.registry), sources))
+        self.join(Manager::new(store, Arc::clone(&self.registry), sources))
+    }
+
+    fn join(&self, manager: Manager) -> Result<Session, Failure> {
+        Ok(Session::begin(manager, &self.identity)?)
     }
 
     /// All of the release's transformers in order, or those that were named.
@@ -197,6 +238,17 @@ impl Context {
         }
         Ok(named.iter().map(String::as_str).collect())
     }
+}
+
+/// How long a process that does not say that it is alive counts as alive.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// A name for a release that was given none: the same for all processes with the same
+/// transformers and WRITE versions.
+fn release_name(registry: &Registry) -> String {
+    const LENGTH: usize = 8;
+    let hash = registry.write_version_hash();
+    hash.chars().take(LENGTH).collect()
 }
 
 /// Help and version are answers, everything else that clap says is bad usage. Who closed the pipe

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
-use super::failure::{Answer, Failure, explain, with_causes};
+use super::failure::{Answer, Failure, explain};
 use super::output::Output;
 use super::problems::counted;
 use super::sources::not_stored;
@@ -74,7 +74,7 @@ impl Verify {
         for trace in manager.store().traces()? {
             match trace {
                 Ok(course) => courses.push(course),
-                Err(error) => tell_uncheckable(&with_causes(&error), totals, output)?,
+                Err(error) => tell_uncheckable(&error.chain(), totals, output)?,
             }
         }
         Ok(courses)
@@ -179,7 +179,7 @@ fn damages(course: &CourseKey, check: &CourseCheck) -> Vec<Damaged> {
     let row = match &check.entry {
         Some(Ok(_)) => None,
         Some(Err(_)) if is_row_too_new(check) => None,
-        Some(Err(error)) => Some(with_causes(error)),
+        Some(Err(error)) => Some(error.chain()),
         None if check.records.is_empty() => None,
         None => Some("there are records, but no row in the header index".to_owned()),
     };

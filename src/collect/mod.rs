@@ -71,9 +71,7 @@ pub(crate) fn part<'r>(
                 versions,
                 body,
             }),
-            Err(error) => publication
-                .failures
-                .push((name, versions, with_causes(&error))),
+            Err(error) => publication.failures.push((name, versions, error.chain())),
         }
     }
     Ok(publication)
@@ -81,18 +79,6 @@ pub(crate) fn part<'r>(
 
 fn count(problems: &[Problem]) -> u32 {
     u32::try_from(problems.len()).unwrap_or(u32::MAX)
-}
-
-/// The message of an error and of all that caused it, for a place where only text is kept.
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn too_many_blocks(course: &Course) -> Error {

@@ -4,12 +4,15 @@
 mod collected;
 mod flights;
 mod plan;
+mod session;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use collected::{CollectedCourse, PublishedCourse, Transformed};
 use flights::Flights;
 pub use plan::{Plan, Reason};
+pub use session::Renewed;
+use session::Session;
 
 use crate::collect::{self, BLOCKS, OWN_VERSIONS, STRUCTURE};
 use crate::engine::Durability;
@@ -30,6 +33,7 @@ pub struct Manager {
     registry: Arc<Registry>,
     modulestore: Arc<dyn ModuleStore>,
     flights: Flights,
+    session: Mutex<Option<Session>>,
 }
 
 /// What an update does beyond what is outdated.
@@ -69,7 +73,8 @@ pub struct Updated {
 const MAX_COLLECT_ATTEMPTS: usize = 8;
 
 impl Manager {
-    /// A release of `registry` on `store`, which reads courses from `modulestore`.
+    /// A release of `registry` on `store`, which reads courses from `modulestore`. It can read what
+    /// is stored; to collect, it must [`join`](Self::join) the fleet.
     #[must_use]
     pub fn new(
         store: Arc<Store>,
@@ -81,6 +86,7 @@ impl Manager {
             registry,
             modulestore,
             flights: Flights::default(),
+            session: Mutex::default(),
         }
     }
 
@@ -108,7 +114,9 @@ impl Manager {
     /// [`NotFound`](ErrorKind::NotFound) for a course that is nowhere;
     /// [`TooNew`](ErrorKind::TooNew) for data in a shape that only newer releases know;
     /// [`Transformer`](ErrorKind::Transformer) when one of the named transformers cannot collect
-    /// this course; and whatever the module store or the engine says.
+    /// this course; [`NoLease`](ErrorKind::NoLease) when something would have to be collected and
+    /// this manager has not joined; [`Fenced`](ErrorKind::Fenced) when that is left to newer
+    /// releases; and whatever the module store or the engine says.
     pub fn get_collected(&self, course: &CourseKey, names: &[&str]) -> Result<CollectedCourse> {
         let wanted = names
             .iter()
@@ -266,8 +274,11 @@ impl Manager {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for a course that the module store does not have,
-    /// [`Registry`](ErrorKind::Registry) for a name that is not registered, and whatever the
-    /// module store or the engine says. A transformer that fails is in the answer.
+    /// [`Registry`](ErrorKind::Registry) for a name that is not registered,
+    /// [`NoLease`](ErrorKind::NoLease) when there is something to do and this manager has not
+    /// joined, [`Fenced`](ErrorKind::Fenced) when it is left to newer releases (the course is put on
+    /// the queue then), and whatever the module store or the engine says. A transformer that fails
+    /// is in the answer.
     pub fn update(&self, course: &CourseKey, options: &UpdateOptions) -> Result<Updated> {
         self.flights
             .alone(course, || self.collect(course, options, &[]))
@@ -323,6 +334,7 @@ impl Manager {
                     report: None,
                 });
             }
+            let lease = self.lease()?;
             let loaded = self.modulestore.load(course)?;
             if loaded.key() != course {
                 let message = format!("the module store gave {} for {course}", loaded.key());
@@ -341,7 +353,10 @@ impl Manager {
                 }
                 _ => collect::whole(&loaded, &self.registry)?,
             };
-            match self.store.publish(&base, &publication, Durability::Durable) {
+            let published = self
+                .store
+                .publish(&lease, &base, &publication, Durability::Durable);
+            match published {
                 Ok(published) => {
                     let failures = publication.failures.into_iter();
                     return Ok(Updated {
@@ -352,6 +367,10 @@ impl Manager {
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => last_conflict = Some(error),
+                Err(error) if error.kind() == ErrorKind::Fenced => {
+                    self.leave_to_others(course, &plan)?;
+                    return Err(error);
+                }
                 Err(error) => return Err(error),
             }
         }

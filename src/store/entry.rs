@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RecordKey;
+use super::{FloorEpoch, RecordKey};
 use crate::engine::Value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
@@ -26,6 +26,19 @@ pub struct CourseEntry {
     pub(super) records: Vec<RecordEntry>,
     // Invariant: sorted by transformer.
     pub(super) failures: Vec<Failure>,
+    pub(super) floor_epoch: FloorEpoch,
+}
+
+/// What a course's row says.
+#[derive(Debug)]
+pub(super) enum Row {
+    /// What is stored for the course.
+    Stored(CourseEntry),
+    /// Somebody is about to store it for the first time.
+    Reserved {
+        /// The floors that its writer knew of.
+        floor_epoch: FloorEpoch,
+    },
 }
 
 /// One record of a course, by its header.
@@ -113,25 +126,20 @@ impl CourseEntry {
         &self.failures
     }
 
+    /// Which floors the row was last checked against.
+    #[must_use]
+    pub fn floor_epoch(&self) -> FloorEpoch {
+        self.floor_epoch
+    }
+
     /// Bytes of all records, headers included.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.records.iter().map(RecordEntry::bytes).sum()
     }
 
-    pub(super) fn decode(course: &CourseKey, value: &Value) -> Result<Self> {
-        decode(course, value.as_ref()).map_err(|cause| {
-            let (kind, what) = match cause {
-                RecordError::TooNew { .. } => (ErrorKind::TooNew, "was written by a newer release"),
-                _ => (ErrorKind::Damaged, "is damaged"),
-            };
-            let message = format!("the row of {course} in the header index {what}");
-            Error::new(kind, message).with_source(cause)
-        })
-    }
-
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
-        let row = Row {
+        let row = Stored {
             source_version: self.source_version.as_str(),
             origin: self.origin.as_deref(),
             blocks: self.blocks,
@@ -143,18 +151,58 @@ impl CourseEntry {
                 .map(|record| (record.name.as_str(), record.header_bytes.as_slice()))
                 .collect(),
             failures: self.failures.clone(),
+            floor_epoch: self.floor_epoch.get(),
+            is_reserved: false,
         };
-        let column = ColumnWriter::new().finish_value(&row)?;
-        let meta = Meta {
-            write_version: SCHEMA,
-            min_reader: MinReader::ANY,
-            generation: self.generation,
+        row.encode(&self.course, self.generation)
+    }
+}
+
+impl Row {
+    pub(super) fn decode(course: &CourseKey, value: &Value) -> Result<Self> {
+        decode(course, value.as_ref()).map_err(|cause| {
+            let (kind, what) = match cause {
+                RecordError::TooNew { .. } => (ErrorKind::TooNew, "was written by a newer release"),
+                _ => (ErrorKind::Damaged, "is damaged"),
+            };
+            let message = format!("the row of {course} in the header index {what}");
+            Error::new(kind, message).with_source(cause)
+        })
+    }
+
+    /// A reservation, as it is stored. Its generation makes it unlike all others.
+    pub(super) fn encode_reserved(
+        course: &CourseKey,
+        generation: Generation,
+        floor_epoch: FloorEpoch,
+    ) -> Result<Vec<u8>> {
+        let row = Stored {
+            source_version: "",
+            origin: None,
+            blocks: 0,
+            errors: 0,
+            warnings: 0,
+            records: Vec::new(),
+            failures: Vec::new(),
+            floor_epoch: floor_epoch.get(),
+            is_reserved: true,
         };
-        Ok(record::encode(
-            RecordKey::row(&self.course).as_bytes(),
-            meta,
-            &column,
-        ))
+        row.encode(course, generation)
+    }
+
+    pub(super) fn floor_epoch(&self) -> FloorEpoch {
+        match self {
+            Self::Stored(entry) => entry.floor_epoch,
+            Self::Reserved { floor_epoch, .. } => *floor_epoch,
+        }
+    }
+
+    /// What is stored; readers do not see reservations.
+    pub(super) fn stored(self) -> Option<CourseEntry> {
+        match self {
+            Self::Stored(entry) => Some(entry),
+            Self::Reserved { .. } => None,
+        }
     }
 }
 
@@ -178,12 +226,33 @@ impl RecordEntry {
     }
 }
 
-/// The schema of the row. A reader of version 1 ignores what later versions append.
-const SCHEMA: WriteVersion = WriteVersion::FIRST;
+/// The schema of the row. A reader ignores what later schemas append.
+///
+/// - 1: the first one.
+/// - 2: with the epoch of the floors, and reservations.
+const SCHEMA: WriteVersion = match WriteVersion::new(2) {
+    Some(version) => version,
+    None => WriteVersion::FIRST,
+};
 
-/// What a row holds beyond its own header, which has the generation.
+/// What a row holds beyond its own header, which has the generation. Only appended to.
 #[derive(Serialize, Deserialize)]
-struct Row<'a> {
+struct Stored<'a> {
+    source_version: &'a str,
+    origin: Option<&'a str>,
+    blocks: u32,
+    errors: u32,
+    warnings: u32,
+    #[serde(borrow)]
+    records: Vec<(&'a str, &'a [u8])>,
+    failures: Vec<Failure>,
+    floor_epoch: u64,
+    is_reserved: bool,
+}
+
+/// What schema 1 holds.
+#[derive(Deserialize)]
+struct StoredV1<'a> {
     source_version: &'a str,
     origin: Option<&'a str>,
     blocks: u32,
@@ -194,14 +263,51 @@ struct Row<'a> {
     failures: Vec<Failure>,
 }
 
-fn decode(course: &CourseKey, bytes: &[u8]) -> Result<CourseEntry, RecordError> {
+impl Stored<'_> {
+    fn encode(&self, course: &CourseKey, generation: Generation) -> Result<Vec<u8>> {
+        let column = ColumnWriter::new().finish_value(self)?;
+        let meta = Meta {
+            write_version: SCHEMA,
+            min_reader: MinReader::ANY,
+            generation,
+        };
+        let key = RecordKey::row(course);
+        Ok(record::encode(key.as_bytes(), meta, &column))
+    }
+}
+
+/// Before there were floors.
+impl<'a> From<StoredV1<'a>> for Stored<'a> {
+    fn from(row: StoredV1<'a>) -> Self {
+        Self {
+            source_version: row.source_version,
+            origin: row.origin,
+            blocks: row.blocks,
+            errors: row.errors,
+            warnings: row.warnings,
+            records: row.records,
+            failures: row.failures,
+            floor_epoch: FloorEpoch::default().get(),
+            is_reserved: false,
+        }
+    }
+}
+
+fn decode(course: &CourseKey, bytes: &[u8]) -> Result<Row, RecordError> {
     let record = Record::open(RecordKey::row(course).as_bytes(), bytes)?;
     let generation = record.header().generation();
     let column = record.column().verify()?;
-    let row: Row<'_> = column
-        .course_wide()?
-        .decode()
-        .map_err(|_| RecordError::Malformed("no row of the header index"))?;
+    let entry = column.course_wide()?;
+    let row = if entry.write_version() < SCHEMA {
+        entry.decode::<StoredV1<'_>>().map(Stored::from)
+    } else {
+        entry.decode::<Stored<'_>>()
+    };
+    let row = row.map_err(|_| RecordError::Malformed("no row of the header index"))?;
+    let floor_epoch = FloorEpoch::new(row.floor_epoch);
+    if row.is_reserved {
+        return Ok(Row::Reserved { floor_epoch });
+    }
     let records = row.records.into_iter().map(|(name, bytes)| {
         let header = Header::read(RecordKey::record(course, name).as_bytes(), bytes)?;
         let header_bytes = bytes
@@ -213,7 +319,7 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<CourseEntry, RecordError> 
             header_bytes,
         })
     });
-    Ok(CourseEntry {
+    Ok(Row::Stored(CourseEntry {
         course: course.clone(),
         generation,
         source_version: SourceVersion::new(row.source_version)
@@ -224,5 +330,6 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<CourseEntry, RecordError> 
         warnings: row.warnings,
         records: records.collect::<Result<_, RecordError>>()?,
         failures: row.failures,
-    })
+        floor_epoch,
+    }))
 }

@@ -4,11 +4,11 @@
 
 use std::sync::Mutex;
 
-use super::{RecordKey, Store, unchanged};
-use crate::engine::{Commit, CommitOutcome, Durability, Key, Space, Value};
+use super::Store;
+use super::control::{Place, encode_row};
+use crate::engine::{Commit, Durability, Space};
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{self, ColumnWriter, Generation, Meta, Record, RecordError};
-use crate::version::{MinReader, WriteVersion};
+use crate::record::Generation;
 
 /// The numbers that this process may still hand out.
 #[derive(Debug, Default)]
@@ -20,13 +20,20 @@ pub(super) struct Generations {
 /// commit for so many publishes costs next to nothing.
 const RESERVED_AT_ONCE: u64 = 1024;
 
-const PARTITION: &[u8] = b"generations";
-const NAME: &[u8] = b"";
-const SCHEMA: WriteVersion = WriteVersion::FIRST;
+const COUNTER: Place<'_> = Place {
+    partition: "generations",
+    name: b"",
+    what: "the counter of generations",
+};
 
 impl Store {
     /// A number that no publish has had.
     pub(super) fn next_generation(&self) -> Result<Generation> {
+        self.unique_number().map(Generation::new)
+    }
+
+    /// A number that is handed out once in the life of the store. Those of one process grow.
+    pub(crate) fn unique_number(&self) -> Result<u64> {
         let mut reserved = match self.generations.reserved.lock() {
             Ok(reserved) => reserved,
             // A panic elsewhere left the range as it was: it is changed in one step.
@@ -35,34 +42,28 @@ impl Store {
         if reserved.is_empty() {
             *reserved = self.reserve_generations()?;
         }
-        let next = reserved.next().ok_or_else(exhausted)?;
-        Ok(Generation::new(next))
+        reserved.next().ok_or_else(exhausted)
     }
 
     fn reserve_generations(&self) -> Result<std::ops::Range<u64>> {
-        let key = Key {
-            space: Space::Control,
-            partition: PARTITION,
-            name: NAME,
-        };
         loop {
-            let stored = self.engine.get(key)?;
-            let first = match &stored {
-                None => 1,
-                Some(value) => match decode(value) {
-                    Ok(first) => first,
-                    Err(RecordError::TooNew { .. }) => return Err(too_new()),
-                    Err(_) => self.beyond_all_generations()?,
-                },
+            let (stored, unchanged) = match self.control_row::<u64>(COUNTER) {
+                Ok(row) => (row.value, row.unchanged()),
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    let bytes = self.control_bytes(COUNTER)?;
+                    (
+                        Some(self.beyond_all_generations()?),
+                        super::unchanged(bytes),
+                    )
+                }
+                Err(error) => return Err(error),
             };
+            let first = stored.unwrap_or(1);
             let end = first.checked_add(RESERVED_AT_ONCE).ok_or_else(exhausted)?;
             let mut commit = Commit::new();
-            commit.require(Space::Control, NAME, unchanged(stored));
-            commit.put(Space::Control, NAME, encode(end)?);
-            let outcome = self
-                .engine
-                .commit(PARTITION, &commit, Durability::Durable)?;
-            if matches!(outcome, CommitOutcome::Applied) {
+            commit.require(Space::Control, COUNTER.name, unchanged);
+            commit.put(Space::Control, COUNTER.name, encode_row(COUNTER, &end)?);
+            if self.commit_control(COUNTER.partition, &commit, Durability::Durable)? {
                 return Ok(first..end);
             }
         }
@@ -79,32 +80,6 @@ impl Store {
         }
         Ok(highest.saturating_add(RESERVED_AT_ONCE * RESERVED_AT_ONCE))
     }
-}
-
-fn encode(next: u64) -> Result<Vec<u8>> {
-    let column = ColumnWriter::new().finish_value(&next)?;
-    let meta = Meta {
-        write_version: SCHEMA,
-        min_reader: MinReader::ANY,
-        generation: Generation::new(0),
-    };
-    Ok(record::encode(
-        RecordKey::control("generations").as_bytes(),
-        meta,
-        &column,
-    ))
-}
-
-fn decode(value: &Value) -> Result<u64, RecordError> {
-    let record = Record::open(RecordKey::control("generations").as_bytes(), value.as_ref())?;
-    let column = record.column().verify()?;
-    let next = column.course_wide()?.decode();
-    next.map_err(|_| RecordError::Malformed("no generation"))
-}
-
-fn too_new() -> Error {
-    let message = "the counter of generations was written by a newer release";
-    Error::new(ErrorKind::TooNew, message)
 }
 
 fn exhausted() -> Error {

@@ -1,8 +1,11 @@
 //! Records by course and transformer, on any engine: what is published together is read together,
 //! and every answer has passed its checks. It knows headers and versions, not what is in a body.
 
+mod control;
 mod entry;
+mod floors;
 mod generations;
+mod leases;
 mod lookup;
 mod publish;
 mod read;
@@ -12,8 +15,14 @@ mod verify;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use control::{ControlRow, Place, encode_row};
+use entry::Row;
 pub use entry::{CourseEntry, Failure, RecordEntry};
+pub use floors::{Floor, FloorEpoch, Floors};
+pub(crate) use floors::{put_floors, require_floors};
 use generations::Generations;
+pub use leases::{Lease, Member};
+pub(crate) use leases::{Members, no_lease, put_members, require_members};
 pub use lookup::{Damage, Lookup, Newer, StoredRecord};
 pub use publish::{Base, NewRecord, Publication, Published, Scope};
 pub use read::Snapshot;
@@ -90,7 +99,7 @@ impl Store {
     /// the index cannot be used.
     pub fn course(&self, course: &CourseKey) -> Result<Option<CourseEntry>> {
         match self.row_bytes(course)? {
-            Some(value) => CourseEntry::decode(course, &value).map(Some),
+            Some(value) => Ok(Row::decode(course, &value)?.stored()),
             None => Ok(None),
         }
     }
@@ -98,25 +107,32 @@ impl Store {
     /// Every course, in key order, each as [`course`](Self::course) answers. Reads the header
     /// index only: what it costs does not depend on the size of records.
     pub fn courses(&self) -> impl Iterator<Item = Result<(CourseKey, Result<CourseEntry>)>> {
-        self.engine.scan(Space::Courses, None).map(|item| {
+        let rows = self.engine.scan(Space::Courses, None).map(|item| {
             let item = item?;
             let course = course_of(item.partition())?;
-            let entry = CourseEntry::decode(&course, item.value());
-            Ok((course, entry))
-        })
+            let entry = Row::decode(&course, item.value()).map(Row::stored);
+            Ok(entry.transpose().map(|entry| (course, entry)))
+        });
+        rows.filter_map(Result::transpose)
     }
 
     /// Removes every trace of a course; false if there was none.
     ///
     /// # Errors
+    /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended,
     /// [`Conflict`](ErrorKind::Conflict) when the course is published all the time.
-    pub fn delete(&self, course: &CourseKey) -> Result<bool> {
+    pub fn delete(&self, lease: &Lease, course: &CourseKey) -> Result<bool> {
+        self.holder(lease)?;
         for _ in 0..MAX_COMMIT_ATTEMPTS {
             let row = self.row_bytes(course)?;
             let names = self.record_names(course)?;
             if row.is_none() && names.is_empty() {
                 return Ok(false);
             }
+            let is_reserved = row
+                .as_ref()
+                .is_some_and(|row| matches!(Row::decode(course, row), Ok(Row::Reserved { .. })));
+            let was_there = !is_reserved || !names.is_empty();
             let mut commit = Commit::new();
             commit.require(Space::Courses, ROW, unchanged(row));
             commit.delete(Space::Courses, ROW);
@@ -124,10 +140,61 @@ impl Store {
                 commit.delete(Space::Records, name);
             }
             if self.commit(course, &commit, Durability::Durable)? {
-                return Ok(true);
+                return Ok(was_there);
             }
         }
         Err(contended(course, "deleted"))
+    }
+
+    /// Removes the records called `name` from all courses, and what is noted of their failures.
+    /// Calls `on_course` with each course. Returns how many courses had one. Durable when it
+    /// returns.
+    ///
+    /// # Errors
+    /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended; [`Conflict`](ErrorKind::Conflict)
+    /// when a course is published all the time; [`Damaged`](ErrorKind::Damaged) and
+    /// [`TooNew`](ErrorKind::TooNew) for a row of the header index that cannot be changed.
+    pub(crate) fn remove_records(
+        &self,
+        lease: &Lease,
+        name: &str,
+        mut on_course: impl FnMut(&CourseKey),
+    ) -> Result<u64> {
+        self.holder(lease)?;
+        let mut removed = 0;
+        for row in self.courses() {
+            let (course, _) = row?;
+            removed += u64::from(self.remove_record(&course, name)?);
+            on_course(&course);
+        }
+        self.engine.flush()?;
+        Ok(removed)
+    }
+
+    fn remove_record(&self, course: &CourseKey, name: &str) -> Result<bool> {
+        for _ in 0..MAX_COMMIT_ATTEMPTS {
+            let Some(row) = self.row_bytes(course)? else {
+                return Ok(false);
+            };
+            let Row::Stored(mut entry) = Row::decode(course, &row)? else {
+                return Ok(false);
+            };
+            let before = entry.records.len() + entry.failures.len();
+            entry.records.retain(|record| record.name != name);
+            entry.failures.retain(|failure| failure.transformer != name);
+            let is_stored = self.record_bytes(course, name)?.is_some();
+            if before == entry.records.len() + entry.failures.len() && !is_stored {
+                return Ok(false);
+            }
+            let mut commit = Commit::new();
+            commit.require(Space::Courses, ROW, unchanged(Some(row)));
+            commit.put(Space::Courses, ROW, entry.encode()?);
+            commit.delete(Space::Records, name.as_bytes());
+            if self.commit(course, &commit, Durability::Buffered)? {
+                return Ok(true);
+            }
+        }
+        Err(contended(course, "changed"))
     }
 
     fn record_bytes(&self, course: &CourseKey, name: &str) -> Result<Option<Value>> {
@@ -167,6 +234,10 @@ const MAX_COMMIT_ATTEMPTS: usize = 64;
 
 /// The name of a course's only row in the header index.
 const ROW: &[u8] = b"";
+
+/// The partition of control data that holds floors, leases, gates and history, so that one can be
+/// changed on condition of the others.
+pub(crate) const ROLLOUT: &str = "rollout";
 
 /// The course's row is still what was read.
 fn unchanged(row: Option<Value>) -> Expected {

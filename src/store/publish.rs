@@ -1,15 +1,16 @@
 //! Writing: all records of a course in one commit, or some of them into the generation that is
 //! there. Nothing replaces what a faster writer or a newer release wrote.
 
+use super::leases::check_declared;
 use super::verify::check_record;
 use super::{
-    CourseEntry, Failure, MAX_COMMIT_ATTEMPTS, ROW, RecordEntry, RecordKey, Store, contended,
-    unchanged,
+    CourseEntry, Failure, FloorEpoch, Floors, Lease, MAX_COMMIT_ATTEMPTS, Members, ROW,
+    RecordEntry, RecordKey, Row, Store, contended, no_lease, unchanged,
 };
-use crate::engine::{Commit, Durability, Space, Value};
+use crate::engine::{Commit, Durability, Expected, Space, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
-use crate::record::{self, Body, Generation, Header, Meta};
+use crate::record::{self, Body, ColumnWriter, Generation, Header, Meta, Record};
 use crate::source_version::SourceVersion;
 use crate::version::{Versions, WriteVersion};
 
@@ -80,6 +81,21 @@ pub struct Published {
     pub bytes: u64,
 }
 
+impl NewRecord {
+    /// Whether it is one of the store's own.
+    pub(super) fn is_own(&self) -> bool {
+        self.name.starts_with('@')
+    }
+
+    fn meta(&self, generation: Generation) -> Meta {
+        Meta {
+            write_version: self.versions.write,
+            min_reader: self.versions.min_reader,
+            generation,
+        }
+    }
+}
+
 impl Store {
     /// Looks at what is there, before collecting.
     ///
@@ -98,40 +114,106 @@ impl Store {
     /// Writes a publication in one commit: afterwards readers see all of it, before none of it.
     ///
     /// A record of the same content is not replaced by one of a lower WRITE version, unless what
-    /// is stored is damaged and nobody can read it any more.
+    /// is stored is damaged and nobody can read it any more. A whole publication of the same
+    /// content and structure keeps the records that it does not bring: those of transformers that
+    /// failed, or that the release does not know.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) when the course is no longer as `base` found it, when a
-    /// part does not fit the content that is stored, or when a record of the same content would be
-    /// replaced by one of a lower WRITE version. [`TooNew`](ErrorKind::TooNew) when a record would
-    /// be replaced or removed that this release does not understand. Nothing is written then.
+    /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended, or that was taken for other
+    /// versions. [`Fenced`](ErrorKind::Fenced) for what is below a floor, however early its writer
+    /// began. [`Conflict`](ErrorKind::Conflict) when the course is no longer as `base` found it,
+    /// when a part does not fit the content that is stored, or when a record of the same content
+    /// would be replaced by one of a lower WRITE version. [`TooNew`](ErrorKind::TooNew) when a
+    /// record would be replaced or removed that this release does not understand. Nothing is
+    /// written then.
     pub fn publish(
         &self,
+        lease: &Lease,
         base: &Base,
         publication: &Publication,
         durability: Durability,
     ) -> Result<Published> {
+        let course = &base.course;
         for _ in 0..MAX_COMMIT_ATTEMPTS {
-            let row = self.row_bytes(&base.course)?;
-            let (state, entry) = Self::state_of(&base.course, row.as_ref())?;
+            let Some(row) = self.row_bytes(course)? else {
+                if base.row != RowState::Absent {
+                    return Err(republished(course));
+                }
+                self.reserve(lease, course)?;
+                continue;
+            };
+            let (state, entry) = Self::state_of(course, Some(&row))?;
             if state != base.row {
-                return Err(republished(&base.course));
+                return Err(republished(course));
             }
-            self.check_replaceable(&base.course, entry.as_ref(), publication)?;
+            // After the row was read: floors that are raised from now on change the row, and this
+            // commit is refused.
+            let epoch = match self.check_fenced(lease, course, publication) {
+                Ok(epoch) => epoch,
+                Err(fenced) => {
+                    self.take_reservation_back(course, row)?;
+                    return Err(fenced);
+                }
+            };
+            self.check_replaceable(course, entry.as_ref(), publication)?;
             let generation = match (publication.scope, &entry) {
                 (Scope::Part, Some(entry)) => entry.generation,
                 _ => self.next_generation()?,
             };
             let mut commit = Commit::new();
-            commit.require(Space::Courses, ROW, unchanged(row));
-            let (new_entry, published) =
-                self.assemble(&base.course, entry, publication, generation, &mut commit)?;
+            commit.require(Space::Courses, ROW, unchanged(Some(row)));
+            let (mut new_entry, published) =
+                self.assemble(course, entry, publication, generation, &mut commit)?;
+            new_entry.floor_epoch = epoch;
             commit.put(Space::Courses, ROW, new_entry.encode()?);
-            if self.commit(&base.course, &commit, durability)? {
+            if self.commit(course, &commit, durability)? {
                 return Ok(published);
             }
         }
-        Err(contended(&base.course, "written"))
+        Err(contended(course, "written"))
+    }
+
+    /// Whether this worker may write this now. Answers with the epoch of the floors that it was
+    /// checked against.
+    fn check_fenced(
+        &self,
+        lease: &Lease,
+        course: &CourseKey,
+        publication: &Publication,
+    ) -> Result<FloorEpoch> {
+        let (members, _) = self.members()?;
+        let member = members.holder(lease).ok_or_else(|| no_lease(lease))?;
+        check_declared(member, publication)?;
+        let floors = self.floors()?;
+        floors.check(course, publication)?;
+        check_shapes(&floors, &members, course, publication)?;
+        Ok(floors.epoch())
+    }
+
+    /// Gives a course that is not stored a row, so that floors that are raised from now on find
+    /// it. Readers do not see it.
+    fn reserve(&self, lease: &Lease, course: &CourseKey) -> Result<()> {
+        self.holder(lease)?;
+        let epoch = self.floors()?.epoch();
+        let reserved = Row::encode_reserved(course, self.next_generation()?, epoch)?;
+        let mut commit = Commit::new();
+        commit.require(Space::Courses, ROW, Expected::Absent);
+        commit.put(Space::Courses, ROW, reserved);
+        // Refused: somebody else was faster, and its row will do.
+        self.commit(course, &commit, Durability::Buffered)?;
+        Ok(())
+    }
+
+    /// Leaves no trace of a course that was refused. Another writer's reservation may go as well:
+    /// it makes another one.
+    fn take_reservation_back(&self, course: &CourseKey, row: Value) -> Result<()> {
+        if let Ok(Row::Reserved { .. }) = Row::decode(course, &row) {
+            let mut commit = Commit::new();
+            commit.require(Space::Courses, ROW, unchanged(Some(row)));
+            commit.delete(Space::Courses, ROW);
+            self.commit(course, &commit, Durability::Buffered)?;
+        }
+        Ok(())
     }
 
     /// Fills the commit with the records, and makes the row that goes with them.
@@ -145,13 +227,8 @@ impl Store {
     ) -> Result<(CourseEntry, Published)> {
         let mut written = Vec::with_capacity(publication.records.len());
         for new in &publication.records {
-            let meta = Meta {
-                write_version: new.versions.write,
-                min_reader: new.versions.min_reader,
-                generation,
-            };
             let key = RecordKey::record(course, &new.name);
-            let bytes = record::encode(key.as_bytes(), meta, &new.body);
+            let bytes = record::encode(key.as_bytes(), new.meta(generation), &new.body);
             written.push(record_entry(&new.name, key.as_bytes(), &bytes)?);
             commit.put(Space::Records, new.name.as_bytes(), bytes);
         }
@@ -162,11 +239,20 @@ impl Store {
         };
         let is_new = |name: &str| publication.records.iter().any(|new| new.name == name);
         if publication.scope == Scope::Whole {
-            let gone = self.record_names(course)?;
-            let gone = gone
-                .iter()
-                .filter(|name| !std::str::from_utf8(name).is_ok_and(is_new));
-            gone.for_each(|name| commit.delete(Space::Records, name.as_slice()));
+            let kept = self.carried_over(entry.as_ref(), publication, generation)?;
+            for name in self.record_names(course)? {
+                let name_text = std::str::from_utf8(&name);
+                let stays = name_text.is_ok_and(|name| {
+                    is_new(name) || kept.iter().any(|(record, _)| record.name == name)
+                });
+                if !stays {
+                    commit.delete(Space::Records, name);
+                }
+            }
+            for (record, bytes) in kept {
+                commit.put(Space::Records, record.name.as_bytes(), bytes);
+                written.push(record);
+            }
         }
         let failures = failures(entry.as_ref(), publication);
         if publication.scope == Scope::Part {
@@ -184,8 +270,51 @@ impl Store {
             warnings: publication.warnings,
             records: written,
             failures,
+            floor_epoch: FloorEpoch::default(),
         };
         Ok((entry, published))
+    }
+
+    /// The records that a whole publication of the same content does not bring, in its generation.
+    /// They still fit where the store's own records, which say what positions mean, are the same
+    /// byte by byte. What is damaged is left behind.
+    fn carried_over(
+        &self,
+        entry: Option<&CourseEntry>,
+        publication: &Publication,
+        generation: Generation,
+    ) -> Result<Vec<(RecordEntry, Vec<u8>)>> {
+        let mut kept = Vec::new();
+        let same_content =
+            |entry: &&CourseEntry| entry.source_version == publication.source_version;
+        let Some(entry) = entry.filter(same_content) else {
+            return Ok(kept);
+        };
+        let mut own = publication.records.iter().filter(|new| new.is_own());
+        if own.clone().next().is_none() {
+            return Ok(kept);
+        }
+        let is_same = |new: &NewRecord| -> Result<bool> {
+            let old = self.record_bytes(&entry.course, &new.name)?;
+            let key = RecordKey::record(&entry.course, &new.name);
+            let new = record::encode(key.as_bytes(), new.meta(entry.generation), &new.body);
+            Ok(old.is_some_and(|old| *old == *new))
+        };
+        if !own.try_fold(true, |same, new| Ok::<_, Error>(same && is_same(new)?))? {
+            return Ok(kept);
+        }
+        let is_new = |name: &str| publication.records.iter().any(|new| new.name == name);
+        for old in entry.records.iter().filter(|old| !is_new(&old.name)) {
+            let Some(value) = self.record_bytes(&entry.course, &old.name)? else {
+                continue;
+            };
+            let key = RecordKey::record(&entry.course, &old.name);
+            if let Ok((meta, body)) = unpack(key.as_bytes(), &value) {
+                let bytes = record::encode(key.as_bytes(), Meta { generation, ..meta }, &body);
+                kept.push((record_entry(&old.name, key.as_bytes(), &bytes)?, bytes));
+            }
+        }
+        Ok(kept)
     }
 
     /// Whether what is stored may be replaced by the publication.
@@ -255,12 +384,42 @@ impl Store {
         let Some(row) = row else {
             return Ok((RowState::Absent, None));
         };
-        match CourseEntry::decode(course, row) {
-            Ok(entry) => Ok((RowState::Present(entry.generation), Some(entry))),
+        match Row::decode(course, row) {
+            Ok(Row::Stored(entry)) => Ok((RowState::Present(entry.generation), Some(entry))),
+            Ok(Row::Reserved { .. }) => Ok((RowState::Absent, None)),
             Err(error) if error.kind() == ErrorKind::Damaged => Ok((RowState::Damaged, None)),
             Err(error) => Err(error),
         }
     }
+}
+
+/// A shape that older code cannot decode waits until there is no such code. Where there is a
+/// floor, it says so; before the first one the fleet is asked. No I/O.
+fn check_shapes(
+    floors: &Floors,
+    members: &Members,
+    course: &CourseKey,
+    publication: &Publication,
+) -> Result<()> {
+    for new in &publication.records {
+        let Versions { min_reader, .. } = new.versions;
+        if floors.get(&new.name).is_some() {
+            continue;
+        }
+        let lost = members.iter().find(|member| {
+            let versions = member.transformers.get(&new.name);
+            versions.is_some_and(|versions| !min_reader.admits(versions.write))
+        });
+        if let Some(lost) = lost {
+            let message = format!(
+                "{course}: readers of {:?} must know version {min_reader} to decode this data, and \
+                 worker {:?} ({}) does not",
+                new.name, lost.worker, lost.release
+            );
+            return Err(Error::new(ErrorKind::Fenced, message));
+        }
+    }
+    Ok(())
 }
 
 /// A part belongs to what is there. No I/O.
@@ -375,6 +534,25 @@ fn failures(entry: Option<&CourseEntry>, publication: &Publication) -> Vec<Failu
     failures.extend(untried.cloned());
     failures.sort_by(|a, b| a.transformer.cmp(&b.transformer));
     failures
+}
+
+/// What an intact record holds, to be written again.
+fn unpack(key: &[u8], bytes: &[u8]) -> Result<(Meta, Body)> {
+    let record = Record::open(key, bytes)?.verify()?;
+    let header = record.header();
+    let meta = Meta {
+        write_version: header.write_version(),
+        min_reader: header.min_reader(),
+        generation: header.generation(),
+    };
+    let mut column = ColumnWriter::new();
+    for entry in record.column().entries() {
+        match entry? {
+            Some(entry) => column.push(entry.bytes())?,
+            None => column.push_absent()?,
+        }
+    }
+    Ok((meta, column.finish(record.column().course_wide()?.bytes())?))
 }
 
 fn record_entry(name: &str, key: &[u8], bytes: &[u8]) -> Result<RecordEntry> {

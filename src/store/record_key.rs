@@ -23,21 +23,21 @@ const SHORT: usize = 256;
 impl RecordKey {
     /// A transformer's record.
     pub(super) fn record(course: &CourseKey, name: &str) -> Self {
-        Self::new(b'R', course.as_str(), name)
+        Self::new(b'R', course.as_str(), name.as_bytes())
     }
 
     /// A course's row in the header index.
     pub(super) fn row(course: &CourseKey) -> Self {
-        Self::new(b'C', course.as_str(), "")
+        Self::new(b'C', course.as_str(), b"")
     }
 
     /// A row of the control data.
-    pub(super) fn control(name: &str) -> Self {
-        Self::new(b'S', "", name)
+    pub(super) fn control(partition: &str, name: &[u8]) -> Self {
+        Self::new(b'S', partition, name)
     }
 
-    fn new(space: u8, partition: &str, name: &str) -> Self {
-        let parts = [&[space], partition.as_bytes(), &[0], name.as_bytes()];
+    fn new(space: u8, partition: &str, name: &[u8]) -> Self {
+        let parts = [&[space], partition.as_bytes(), &[0], name];
         let len = parts.iter().map(|part| part.len()).sum();
         if len > SHORT {
             return Self::Long(parts.concat());

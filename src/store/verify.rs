@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CourseEntry, Damage, RecordKey, Store, course_of};
+use super::{CourseEntry, Damage, RecordKey, Row, Store, course_of};
 use crate::engine::Space;
 use crate::error::{Error, Result};
 use crate::key::CourseKey;
@@ -67,7 +67,14 @@ impl Store {
         for space in [Space::Courses, Space::Records] {
             for item in self.engine.scan(space, None) {
                 let item = item?;
-                if !partitions.contains(item.partition()) {
+                if partitions.contains(item.partition()) {
+                    continue;
+                }
+                let is_reserved = space == Space::Courses
+                    && course_of(item.partition()).is_ok_and(|course| {
+                        matches!(Row::decode(&course, item.value()), Ok(Row::Reserved { .. }))
+                    });
+                if !is_reserved {
                     partitions.insert(item.partition().to_vec());
                 }
             }
@@ -84,7 +91,7 @@ impl Store {
     /// [`Storage`](crate::ErrorKind::Storage) when the engine fails. Damage is in the answer.
     pub fn check(&self, course: &CourseKey) -> Result<CourseCheck> {
         let row = self.row_bytes(course)?;
-        let entry = row.map(|value| CourseEntry::decode(course, &value));
+        let entry = row.and_then(|value| Row::decode(course, &value).map(Row::stored).transpose());
         let indexed = entry.as_ref().and_then(|entry| entry.as_ref().ok());
         let mut records = Vec::new();
         for item in self

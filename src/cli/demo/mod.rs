@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::failure::{Answer, Failure};
 use super::output::Output;
+use super::session::{Identity, Session};
 use super::sources::{self, Sources};
 use super::table::{Align, Table};
 use crate::error::Result;
@@ -50,17 +51,23 @@ impl Demo {
             .usage_key("sequential", "brightness")
             .map_err(crate::Error::from)?;
         sources.hold(course);
-        let release = |registry| {
-            Manager::new(
+        let release = |registry, name: &str| -> Result<Session> {
+            let manager = Manager::new(
                 Arc::clone(&store),
                 Arc::new(registry),
                 Arc::clone(&sources) as _,
-            )
+            );
+            let identity = Identity {
+                worker: format!("worker of {name}"),
+                release: name.to_owned(),
+                lasts: Duration::from_secs(30),
+            };
+            Session::begin(manager, &identity)
         };
         let demo = Story {
             store: &store,
-            this_release: release(Registry::standard()),
-            next_release: release(next_release::registry()?),
+            this_release: release(Registry::standard(), "this release")?,
+            next_release: release(next_release::registry()?, "the next release")?,
             course: key,
             block,
         };
@@ -75,8 +82,8 @@ impl Demo {
 /// Two releases of the same transformer on one store.
 struct Story<'a> {
     store: &'a Store,
-    this_release: Manager,
-    next_release: Manager,
+    this_release: Session,
+    next_release: Session,
     course: CourseKey,
     block: UsageKey,
 }

@@ -1,0 +1,354 @@
+//! The gate `T@N`: may a release that reads version N of transformer T at least go out? A pure
+//! judgement over floors, a census and the fleet, and around it the reading and the latch.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Rollout;
+use super::census::{Census, FailingCourse, Found};
+use super::history::{self, Event};
+use crate::engine::{Commit, Durability, Space};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{
+    ControlRow, Floors, Lease, Member, Place, ROLLOUT, Store, encode_row, require_floors,
+    require_members,
+};
+use crate::timestamp::Timestamp;
+use crate::version::{MinReader, WriteVersion};
+
+/// Why a gate is closed. None of them: it is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The transformer was retired.
+    Retired,
+    /// Data below the target is still accepted.
+    FloorTooLow {
+        /// The floor; `None` where none was ever raised.
+        floor: Option<WriteVersion>,
+    },
+    /// The floor has not reached these courses yet: a late writer could still be accepted there.
+    Unsealed(Found),
+    /// These courses hold an older version.
+    Below {
+        /// Which one.
+        version: WriteVersion,
+        /// Where.
+        courses: Found,
+    },
+    /// These courses hold none of the transformer's data.
+    Missing(Found),
+    /// The transformer cannot collect these courses: they are in quarantine.
+    Failing {
+        /// How many.
+        count: u64,
+        /// Some of them, with the error.
+        examples: Vec<FailingCourse>,
+    },
+    /// Nobody knows what these courses hold.
+    Unreadable(Found),
+    /// A live worker cannot decode what is stored.
+    CannotDecode {
+        /// The worker.
+        worker: String,
+        /// Its release.
+        release: String,
+        /// What its code knows.
+        write: WriteVersion,
+        /// What it would have to know.
+        min_reader: MinReader,
+    },
+}
+
+/// A gate that was found open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenGate {
+    /// READ may be raised to this.
+    pub target: WriteVersion,
+    /// When it was found open.
+    pub opened_at: Timestamp,
+    /// By which worker.
+    pub opened_by: String,
+    /// How many courses were counted.
+    pub courses: u64,
+    /// Where the data was. It is another place after a restore or a copy, and the gate is closed
+    /// until it has been judged there.
+    pub(super) place: String,
+}
+
+/// Whether a gate is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GateAnswer {
+    /// READ may be raised.
+    Open(OpenGate),
+    /// It may not, for these reasons, of which there is at least one.
+    Closed(Vec<Reason>),
+}
+
+/// The open gates by transformer.
+pub(super) type Gates = BTreeMap<String, OpenGate>;
+
+const GATES: Place<'_> = Place {
+    partition: ROLLOUT,
+    name: b"gates",
+    what: "the open gates",
+};
+
+/// How often a judgement is made again because floors or fleet have changed meanwhile.
+const MAX_ATTEMPTS: usize = 64;
+
+/// Judges a gate. The floors and the fleet must have been read before the census began. No I/O.
+#[must_use]
+pub fn judge(
+    transformer: &str,
+    target: WriteVersion,
+    floors: &Floors,
+    census: &Census,
+    fleet: &[Member],
+    now: Timestamp,
+) -> Vec<Reason> {
+    let floor = floors.get(transformer);
+    if floor.is_some_and(|floor| floor.is_retired) {
+        return vec![Reason::Retired];
+    }
+    let mut reasons = Vec::new();
+    match floor {
+        Some(floor) if floor.version >= target => {
+            let unsealed = census.unsealed(floor.epoch);
+            if unsealed.count > 0 {
+                reasons.push(Reason::Unsealed(unsealed));
+            }
+        }
+        floor => reasons.push(Reason::FloorTooLow {
+            floor: floor.map(|floor| floor.version),
+        }),
+    }
+    if census.unreadable.count > 0 {
+        reasons.push(Reason::Unreadable(census.unreadable.clone()));
+    }
+    let Some(tally) = census.transformer(transformer) else {
+        return reasons;
+    };
+    for (version, courses) in tally.stored.range(..target) {
+        reasons.push(Reason::Below {
+            version: *version,
+            courses: courses.clone(),
+        });
+    }
+    if tally.missing.count > 0 {
+        reasons.push(Reason::Missing(tally.missing.clone()));
+    }
+    if tally.failing > 0 {
+        reasons.push(Reason::Failing {
+            count: tally.failing,
+            examples: tally.failing_examples.clone(),
+        });
+    }
+    let min_reader = tally.min_reader.unwrap_or(MinReader::ANY);
+    for member in fleet.iter().filter(|member| member.is_live(now)) {
+        let write = member
+            .transformers
+            .get(transformer)
+            .map(|versions| versions.write);
+        if let Some(write) = write.filter(|write| !min_reader.admits(*write)) {
+            reasons.push(Reason::CannotDecode {
+                worker: member.worker.clone(),
+                release: member.release.clone(),
+                write,
+                min_reader,
+            });
+        }
+    }
+    reasons
+}
+
+impl Rollout<'_> {
+    /// Whether READ of a transformer may be raised to `target`.
+    ///
+    /// A gate that was found open stays open as long as the data stays where it is, because its
+    /// floor keeps out what is older. It is recorded when it is found open for the first time, by
+    /// whom the lease belongs to.
+    ///
+    /// # Errors
+    /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended; [`Conflict`](ErrorKind::Conflict)
+    /// when floors or fleet change all the time; whatever the engine says.
+    pub fn gate(
+        &self,
+        lease: &Lease,
+        transformer: &str,
+        target: WriteVersion,
+        now: Timestamp,
+    ) -> Result<GateAnswer> {
+        self.store.holder(lease)?;
+        for _ in 0..MAX_ATTEMPTS {
+            let (mut gates, gates_row) = gates(self.store)?;
+            let (floors, floors_row) = self.store.floors_row()?;
+            let (members, members_row) = self.store.members()?;
+            let place = self.store.engine().place()?;
+            if let Some(open) = latched(&gates, transformer, target, &floors, &place) {
+                return Ok(GateAnswer::Open(open.clone()));
+            }
+            let census = Census::take(self.store, [transformer])?;
+            let fleet = members.into_vec();
+            let reasons = judge(transformer, target, &floors, &census, &fleet, now);
+            if !reasons.is_empty() {
+                return Ok(GateAnswer::Closed(reasons));
+            }
+            // What was counted must not be lost by a crash after it was said to be there.
+            self.store.engine().flush()?;
+            let open = OpenGate {
+                target,
+                opened_at: now,
+                opened_by: lease.worker().to_owned(),
+                courses: census.courses,
+                place,
+            };
+            gates.insert(transformer.to_owned(), open.clone());
+            let mut commit = Commit::new();
+            require_floors(&mut commit, &floors_row);
+            require_members(&mut commit, &members_row);
+            put_gates(&mut commit, &gates_row, &gates)?;
+            let event = Event::GateOpened {
+                transformer: transformer.to_owned(),
+                target,
+                courses: census.courses,
+            };
+            history::put(self.store, &mut commit, now, Some(lease.worker()), event)?;
+            if self
+                .store
+                .commit_control(ROLLOUT, &commit, Durability::Durable)?
+            {
+                return Ok(GateAnswer::Open(open));
+            }
+        }
+        let message = format!(
+            "the gate {transformer}@{target} could not be judged: floors or fleet changed \
+             {MAX_ATTEMPTS} times meanwhile"
+        );
+        Err(Error::new(ErrorKind::Conflict, message))
+    }
+
+    /// The gates that are open, by transformer, each with the highest READ that is safe.
+    ///
+    /// # Errors
+    /// Whatever the engine says.
+    pub fn open_gates(&self) -> Result<BTreeMap<String, OpenGate>> {
+        let (mut gates, _) = gates(self.store)?;
+        let floors = self.store.floors()?;
+        let place = self.store.engine().place()?;
+        gates.retain(|name, open| holds(open, name, &floors, &place));
+        Ok(gates)
+    }
+}
+
+pub(super) fn gates(store: &Store) -> Result<(Gates, ControlRow<Gates>)> {
+    let mut row = store.control_row::<Gates>(GATES)?;
+    Ok((row.value.take().unwrap_or_default(), row))
+}
+
+pub(super) fn put_gates(commit: &mut Commit, row: &ControlRow<Gates>, gates: &Gates) -> Result<()> {
+    commit.require(Space::Control, GATES.name, row.unchanged());
+    commit.put(Space::Control, GATES.name, encode_row(GATES, gates)?);
+    Ok(())
+}
+
+/// A gate that is known to be open at `target` or above.
+fn latched<'g>(
+    gates: &'g Gates,
+    transformer: &str,
+    target: WriteVersion,
+    floors: &Floors,
+    place: &str,
+) -> Option<&'g OpenGate> {
+    let open = gates.get(transformer)?;
+    (open.target >= target && holds(open, transformer, floors, place)).then_some(open)
+}
+
+fn holds(open: &OpenGate, transformer: &str, floors: &Floors, place: &str) -> bool {
+    let floor = floors.get(transformer);
+    open.place == place
+        && floor.is_some_and(|floor| !floor.is_retired && floor.version >= open.target)
+}
+
+impl GateAnswer {
+    /// Whether READ may be raised.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+}
+
+/// A sentence for an operator.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retired => f.write_str("the transformer was retired"),
+            Self::FloorTooLow { floor: None } => {
+                f.write_str("it has no floor: old releases may still write")
+            }
+            Self::FloorTooLow { floor: Some(floor) } => {
+                write!(f, "its floor is {floor}: older data is still accepted")
+            }
+            Self::Unsealed(courses) => write!(
+                f,
+                "the floor has not reached {courses}: a late writer could still be accepted there"
+            ),
+            Self::Below { version, courses } => {
+                write!(f, "version {version} is stored for {courses}")
+            }
+            Self::Missing(courses) => write!(f, "nothing is stored for {courses}"),
+            Self::Failing { count, examples } => {
+                write!(f, "it cannot collect {}", counted(*count))?;
+                for (number, failing) in examples.iter().enumerate() {
+                    let before = if number == 0 { ": " } else { "; " };
+                    let FailingCourse {
+                        course,
+                        error,
+                        attempts,
+                        ..
+                    } = failing;
+                    write!(f, "{before}{course} ({attempts} attempts): {error}")?;
+                }
+                Ok(())
+            }
+            Self::Unreadable(courses) => {
+                write!(f, "the header index cannot be read for {courses}")
+            }
+            Self::CannotDecode {
+                worker,
+                release,
+                write,
+                min_reader,
+            } => write!(
+                f,
+                "worker {worker} ({release}) knows version {write}, and what is stored needs \
+                 {min_reader}"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&counted(self.count))?;
+        for (number, course) in self.examples.iter().enumerate() {
+            let before = if number == 0 { " (" } else { ", " };
+            write!(f, "{before}{course}")?;
+        }
+        let more = self.count > self.examples.len() as u64;
+        match (self.examples.is_empty(), more) {
+            (true, _) => Ok(()),
+            (false, true) => f.write_str(", …)"),
+            (false, false) => f.write_str(")"),
+        }
+    }
+}
+
+fn counted(courses: u64) -> String {
+    match courses {
+        1 => "1 course".to_owned(),
+        more => format!("{more} courses"),
+    }
+}

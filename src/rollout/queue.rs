@@ -1,0 +1,1055 @@
+//! Update tasks: which course is collected again next, by whom, and what went wrong. What is to be
+//! done follows from the stored headers; the queue adds order, claims, retries and errors. It does
+//! not know how a course is collected.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::history::{self, Event};
+use crate::engine::{Commit, Durability, Space};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::CourseKey;
+use crate::store::{ControlRow, Lease, Members, Place, Store, encode_row, no_lease};
+use crate::timestamp::Timestamp;
+use crate::version::WriteVersion;
+
+/// The update tasks of a store, one for a course at most. Durable: a task that was acknowledged is
+/// done or failed, whoever is killed.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue<'a> {
+    store: &'a Store,
+}
+
+/// What goes first. Tasks of the same priority go in the order in which they were put on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// A course has new content, which learners wait for.
+    Publish,
+    /// A course is to be collected by newer code.
+    Backfill,
+}
+
+/// What is to be done for one course.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    course: CourseKey,
+    priority: Priority,
+    // Unique, and so the task's place in the queue together with the priority.
+    number: u64,
+    enqueued_at: Timestamp,
+    attempts: u32,
+    last_error: Option<String>,
+    not_before: Option<Timestamp>,
+    claim: Option<Holder>,
+    /// It was put on again while it was claimed: whoever has it may have read older content.
+    again: bool,
+    is_quarantined: bool,
+}
+
+/// Who has a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Holder {
+    worker: String,
+    lease: u64,
+    // Unique: a claim that was lost cannot end the next one.
+    token: u64,
+    claimed_at: Timestamp,
+}
+
+/// In what state a task is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// Waits for a worker.
+    Ready,
+    /// Failed, and is tried again at this time.
+    Delayed(Timestamp),
+    /// A worker has it.
+    Claimed {
+        /// Which one.
+        worker: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Failed too often: somebody must look at it.
+    Quarantined,
+}
+
+/// A task that this worker has.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    task: Task,
+    token: u64,
+}
+
+/// What a worker that asks for a task is told.
+#[derive(Clone, Debug)]
+pub enum Claimed {
+    /// It has this one.
+    Task(Claim),
+    /// There is none that it could take now.
+    Idle {
+        /// When the next one that failed is tried again.
+        next: Option<Timestamp>,
+        /// How many tasks other workers have claimed.
+        claimed_by_others: u64,
+    },
+    /// The queue is paused.
+    Paused,
+    /// The limit of tasks per second is reached.
+    Limited {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Nothing that this release collects would be accepted.
+    Fenced {
+        /// The transformer whose floor it is below.
+        transformer: String,
+        /// What it writes; `None` where it does not know the transformer.
+        write: Option<WriteVersion>,
+        /// The least that is accepted.
+        floor: WriteVersion,
+    },
+}
+
+/// What became of a course that was put on the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It has a task now.
+    Added,
+    /// It had one already, which stands for this one too.
+    Coalesced,
+}
+
+/// What became of a task that is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// It is gone.
+    Done,
+    /// The course was put on again meanwhile, and waits for a worker.
+    Again,
+    /// The claim had been lost; the task is somebody else's.
+    Lost,
+}
+
+/// What becomes of a task that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// It is tried again at this time.
+    Retry(Timestamp),
+    /// It failed too often, and waits for somebody to look at it.
+    Quarantined,
+    /// The claim had been lost; the task is somebody else's.
+    Lost,
+}
+
+/// How often, and after what time, a task that fails is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// The time before the second attempt. It doubles with every further one.
+    pub first_delay: Duration,
+    /// The longest time between two attempts.
+    pub longest_delay: Duration,
+    /// After so many attempts a task goes into quarantine.
+    pub attempts: u32,
+}
+
+/// Who paused the queue, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// The worker.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How many tasks may be taken in a time, by all workers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    // Invariant: not 0.
+    per_1000_seconds: u64,
+}
+
+/// The queue in numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueueStatus {
+    /// Tasks that a worker could take.
+    pub ready: u64,
+    /// Of these, those for new content.
+    pub publishes: u64,
+    /// Tasks that failed and wait for their next attempt.
+    pub delayed: u64,
+    /// Tasks that a worker has.
+    pub claimed: u64,
+    /// Tasks that failed too often.
+    pub quarantined: u64,
+    /// Who paused it, if it is.
+    pub paused: Option<Pause>,
+    /// The limit, if there is one.
+    pub rate: Option<Rate>,
+    /// Tasks done in the last two minutes, in a second.
+    pub done_per_second: Option<f64>,
+}
+
+/// What of the queue is to be shown or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// The tasks in quarantine.
+    Quarantined,
+    /// The task of one course.
+    Course(CourseKey),
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Settings {
+    paused: Option<Pause>,
+    rate: Option<Rate>,
+    /// When the next task may be taken, where there is a limit.
+    free_at: Option<Timestamp>,
+}
+
+/// Where the task of a course is in the queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Pointer {
+    place: Vec<u8>,
+}
+
+/// How many tasks were done lately. It is only told, so two workers may count over one another.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Meter {
+    /// Since 1970, in [`METER_SECONDS`], and how many were done in it; ascending.
+    done: Vec<(i64, u64)>,
+}
+
+const PARTITION: &str = "queue";
+const WHAT: &str = "a task";
+/// Names in the partition, in this order: what may be taken comes first, so that the first row of
+/// a scan is the next task.
+const ACTIVE: u8 = b'0';
+const QUARANTINE: u8 = b'1';
+const POINTER: u8 = b'2';
+const SETTINGS: Place<'_> = Place {
+    partition: PARTITION,
+    name: b"3",
+    what: "the settings of the queue",
+};
+const METER: Place<'_> = Place {
+    partition: PARTITION,
+    name: b"4",
+    what: "the meter of the queue",
+};
+const METER_SECONDS: i64 = 10;
+const METER_BUCKETS: i64 = 12;
+
+/// How often a change of the queue is tried against others.
+const MAX_ATTEMPTS: usize = 1024;
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            first_delay: Duration::from_secs(10),
+            longest_delay: Duration::from_secs(3600),
+            attempts: 5,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The time between the attempt number `attempts`, from 1, and the next one.
+    #[must_use]
+    pub fn delay_after(&self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(31);
+        let delay = self.first_delay.saturating_mul(1 << doublings);
+        delay.min(self.longest_delay)
+    }
+}
+
+impl Rate {
+    /// `None` for less than one task in 1,000 seconds, and for what is no number.
+    #[must_use]
+    pub fn per_second(tasks: f64) -> Option<Self> {
+        let in_1000 = (tasks * 1000.0).round();
+        if !(1.0..=MOST_PER_1000_SECONDS).contains(&in_1000) {
+            return None;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number within the bounds above"
+        )]
+        let per_1000_seconds = in_1000 as u64;
+        Some(Self { per_1000_seconds })
+    }
+
+    /// Tasks in 1,000 seconds.
+    #[must_use]
+    pub const fn per_1000_seconds(self) -> u64 {
+        self.per_1000_seconds
+    }
+
+    /// The time between two tasks.
+    #[must_use]
+    pub const fn interval(self) -> Duration {
+        Duration::from_micros(1_000_000_000 / self.per_1000_seconds)
+    }
+}
+
+/// A million tasks a second.
+const MOST_PER_1000_SECONDS: f64 = 1e9;
+
+impl Task {
+    /// The course.
+    #[must_use]
+    pub fn course(&self) -> &CourseKey {
+        &self.course
+    }
+
+    /// What goes first.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// When it was put on the queue.
+    #[must_use]
+    pub fn enqueued_at(&self) -> Timestamp {
+        self.enqueued_at
+    }
+
+    /// How often it failed.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Why it failed the last time.
+    #[must_use]
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    /// In what state it is. A claim whose worker is dead is none.
+    #[must_use]
+    pub fn state(&self, fleet: &[crate::store::Member], now: Timestamp) -> TaskState {
+        if self.is_quarantined {
+            return TaskState::Quarantined;
+        }
+        let holder = self.claim.as_ref().filter(|holder| {
+            fleet
+                .iter()
+                .any(|member| holder.is(member) && member.is_live(now))
+        });
+        match (holder, self.not_before) {
+            (Some(holder), _) => TaskState::Claimed {
+                worker: holder.worker.clone(),
+                since: holder.claimed_at,
+            },
+            (None, Some(then)) if now < then => TaskState::Delayed(then),
+            (None, _) => TaskState::Ready,
+        }
+    }
+
+    fn new(course: CourseKey, priority: Priority, number: u64, now: Timestamp) -> Self {
+        Self {
+            course,
+            priority,
+            number,
+            enqueued_at: now,
+            attempts: 0,
+            last_error: None,
+            not_before: None,
+            claim: None,
+            again: false,
+            is_quarantined: false,
+        }
+    }
+
+    /// Its name in the partition: sorts as the tasks go.
+    fn place(&self) -> Vec<u8> {
+        let first = if self.is_quarantined {
+            QUARANTINE
+        } else {
+            ACTIVE
+        };
+        let priority = match self.priority {
+            Priority::Publish => b'0',
+            Priority::Backfill => b'5',
+        };
+        let mut place = vec![first, priority];
+        place.extend(self.number.to_be_bytes());
+        place
+    }
+
+    /// As if it had never been tried.
+    fn renew(&mut self) {
+        self.attempts = 0;
+        self.last_error = None;
+        self.not_before = None;
+        self.claim = None;
+        self.again = false;
+        self.is_quarantined = false;
+    }
+}
+
+impl Holder {
+    fn is(&self, member: &crate::store::Member) -> bool {
+        member.worker == self.worker && member.token == self.lease
+    }
+}
+
+impl Claim {
+    /// The course that is to be collected.
+    #[must_use]
+    pub fn course(&self) -> &CourseKey {
+        &self.task.course
+    }
+
+    /// The task as it was claimed.
+    #[must_use]
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+}
+
+impl<'a> Queue<'a> {
+    /// The queue of a store.
+    #[must_use]
+    pub fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    /// Puts a course on the queue. However often that is done, it has one task, with the highest
+    /// priority that was asked for; a course that is being collected at the moment is collected
+    /// once more afterwards. Fresh content lets a course out of quarantine. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Damaged`](ErrorKind::Damaged) when its task cannot be read, and whatever the engine says.
+    pub fn enqueue(
+        &self,
+        course: &CourseKey,
+        priority: Priority,
+        now: Timestamp,
+    ) -> Result<Enqueued> {
+        self.enqueue_with(course, priority, now, Durability::Durable)
+    }
+
+    /// As [`enqueue`](Self::enqueue), for many courses: durable when the engine has been flushed.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub fn enqueue_buffered(
+        &self,
+        course: &CourseKey,
+        priority: Priority,
+        now: Timestamp,
+    ) -> Result<Enqueued> {
+        self.enqueue_with(course, priority, now, Durability::Buffered)
+    }
+
+    fn enqueue_with(
+        &self,
+        course: &CourseKey,
+        priority: Priority,
+        now: Timestamp,
+        durability: Durability,
+    ) -> Result<Enqueued> {
+        for _ in 0..MAX_ATTEMPTS {
+            let mut commit = Commit::new();
+            let found = self.find(course)?;
+            let enqueued = if let Some((old, mut task)) = found.task {
+                let is_claimed = task.claim.is_some();
+                let is_fresh = priority == Priority::Publish;
+                if task.is_quarantined && is_fresh {
+                    task.renew();
+                }
+                task.again |= is_claimed;
+                task.priority = task.priority.min(priority);
+                self.replace(&mut commit, &found.pointer, &old, &task)?;
+                Enqueued::Coalesced
+            } else {
+                let task = Task::new(course.clone(), priority, self.store.unique_number()?, now);
+                require(&mut commit, &pointer_name(course), &found.pointer);
+                put_task(&mut commit, &task)?;
+                Enqueued::Added
+            };
+            if self.store.commit_control(PARTITION, &commit, durability)? {
+                return Ok(enqueued);
+            }
+        }
+        Err(contended(course))
+    }
+
+    /// Takes the first task that may be taken now.
+    ///
+    /// # Errors
+    /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
+    pub fn claim(&self, lease: &Lease, now: Timestamp) -> Result<Claimed> {
+        for _ in 0..MAX_ATTEMPTS {
+            let (members, _) = self.store.members()?;
+            if let Some(refused) = self.refused(lease, &members)? {
+                return Ok(refused);
+            }
+            let settings_row = self.settings()?;
+            let settings = settings_row.value.clone().unwrap_or_default();
+            if settings.paused.is_some() {
+                return Ok(Claimed::Paused);
+            }
+            let limit = settings.rate.and(settings.free_at);
+            if let Some(until) = limit.filter(|free_at| now < *free_at) {
+                return Ok(Claimed::Limited { until });
+            }
+            let found = match self.first_ready(&members, now)? {
+                First::Ready(found) => *found,
+                First::None {
+                    next,
+                    claimed_by_others,
+                } => {
+                    return Ok(Claimed::Idle {
+                        next,
+                        claimed_by_others,
+                    });
+                }
+            };
+            let (row, mut task) = found;
+            let token = self.store.unique_number()?;
+            task.claim = Some(Holder {
+                worker: lease.worker().to_owned(),
+                lease: lease.token(),
+                token,
+                claimed_at: now,
+            });
+            let mut commit = Commit::new();
+            require(&mut commit, &task.place(), &row);
+            put_row(&mut commit, &task.place(), &task)?;
+            if let Some(rate) = settings.rate {
+                let settings = Settings {
+                    free_at: Some(now.plus(rate.interval())),
+                    ..settings
+                };
+                require(&mut commit, SETTINGS.name, &settings_row);
+                put_row(&mut commit, SETTINGS.name, &settings)?;
+            }
+            if self
+                .store
+                .commit_control(PARTITION, &commit, Durability::Buffered)?
+            {
+                return Ok(Claimed::Task(Claim { task, token }));
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            format!("no task could be claimed: others were faster {MAX_ATTEMPTS} times"),
+        ))
+    }
+
+    /// The course is up to date.
+    ///
+    /// # Errors
+    /// Whatever the engine says. The task then returns when the lease of its claim has ended.
+    pub fn complete(&self, claim: &Claim, now: Timestamp) -> Result<Completion> {
+        self.end(claim, |mut task, commit| {
+            self.count(commit, now)?;
+            if !task.again {
+                return Ok((None, Completion::Done));
+            }
+            task.renew();
+            Ok((Some(task), Completion::Again))
+        })
+        .map(|done| done.unwrap_or(Completion::Lost))
+    }
+
+    /// The course could not be collected, for what `error` says. Where it was put on again
+    /// meanwhile, the attempt does not count: it was about older content.
+    ///
+    /// # Errors
+    /// As [`complete`](Self::complete).
+    pub fn fail(
+        &self,
+        claim: &Claim,
+        error: &str,
+        policy: &RetryPolicy,
+        now: Timestamp,
+    ) -> Result<Failed> {
+        let worker = claim
+            .task
+            .claim
+            .as_ref()
+            .map(|holder| holder.worker.clone());
+        let mut quarantined = None;
+        let failed = self.end(claim, |mut task, _| {
+            quarantined = None;
+            if task.again {
+                task.renew();
+                task.last_error = Some(error.to_owned());
+                return Ok((Some(task), Failed::Retry(now)));
+            }
+            task.claim = None;
+            task.attempts = task.attempts.saturating_add(1);
+            task.last_error = Some(error.to_owned());
+            if task.attempts >= policy.attempts {
+                task.is_quarantined = true;
+                task.not_before = None;
+                quarantined = Some(Event::Quarantined {
+                    course: task.course.to_string(),
+                    attempts: task.attempts,
+                    error: error.to_owned(),
+                });
+                return Ok((Some(task), Failed::Quarantined));
+            }
+            let then = now.plus(policy.delay_after(task.attempts));
+            task.not_before = Some(then);
+            Ok((Some(task), Failed::Retry(then)))
+        })?;
+        if let (Some(event), Some(_)) = (quarantined, &failed) {
+            history::tell(self.store, now, worker.as_deref(), event)?;
+        }
+        Ok(failed.unwrap_or(Failed::Lost))
+    }
+
+    /// Lets others have the task, as if it had not been claimed. False if the claim had been lost.
+    ///
+    /// # Errors
+    /// As [`complete`](Self::complete).
+    pub fn give_back(&self, claim: &Claim) -> Result<bool> {
+        let given = self.end(claim, |mut task, _| {
+            task.claim = None;
+            task.again = false;
+            Ok((Some(task), ()))
+        })?;
+        Ok(given.is_some())
+    }
+
+    /// Lets no worker take a task until [`resume`](Self::resume). What is claimed is finished.
+    /// False if it was paused already.
+    ///
+    /// # Errors
+    /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
+    pub fn pause(&self, lease: &Lease, now: Timestamp) -> Result<bool> {
+        let pause = Pause {
+            by: lease.worker().to_owned(),
+            at: now,
+        };
+        self.change_settings(lease, now, Event::Paused, |settings| {
+            let is_new = settings.paused.is_none();
+            settings.paused.get_or_insert(pause.clone());
+            is_new
+        })
+    }
+
+    /// Ends a pause. False if there was none.
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    pub fn resume(&self, lease: &Lease, now: Timestamp) -> Result<bool> {
+        self.change_settings(lease, now, Event::Resumed, |settings| {
+            settings.paused.take().is_some()
+        })
+    }
+
+    /// Sets the limit for all workers together, or takes it away. It holds for the next task, also
+    /// of workers that are running. False if it was this one already.
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    pub fn set_rate(&self, lease: &Lease, rate: Option<Rate>, now: Timestamp) -> Result<bool> {
+        let event = Event::RateChanged {
+            per_1000_seconds: rate.map(Rate::per_1000_seconds),
+        };
+        self.change_settings(lease, now, event, |settings| {
+            let is_new = settings.rate != rate;
+            settings.rate = rate;
+            settings.free_at = None;
+            is_new
+        })
+    }
+
+    /// Makes tasks that failed ready at once, and counts their attempts from the beginning. Returns
+    /// the courses.
+    ///
+    /// # Errors
+    /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
+    pub fn retry(&self, lease: &Lease, which: &Backlog) -> Result<Vec<CourseKey>> {
+        self.change_tasks(lease, which, |task| {
+            let has_failed = task.is_quarantined || task.not_before.is_some();
+            if !has_failed || task.claim.is_some() {
+                return Change::None;
+            }
+            let mut renewed = task.clone();
+            renewed.renew();
+            Change::Put(Box::new(renewed))
+        })
+    }
+
+    /// Takes tasks off the queue. What is stored stays as it is, and so does what is outdated.
+    /// Returns the courses.
+    ///
+    /// # Errors
+    /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
+    pub fn drop(&self, lease: &Lease, which: &Backlog) -> Result<Vec<CourseKey>> {
+        self.change_tasks(lease, which, |_| Change::Remove)
+    }
+
+    /// All tasks in the order in which they go, those in quarantine last.
+    pub fn tasks(&self) -> impl Iterator<Item = Result<Task>> + use<'a> {
+        self.rows()
+            .map(|row| Ok(row?.1.value))
+            .filter_map(Result::transpose)
+    }
+
+    /// The task of a course.
+    ///
+    /// # Errors
+    /// [`Damaged`](ErrorKind::Damaged) when it cannot be read.
+    pub fn task(&self, course: &CourseKey) -> Result<Option<Task>> {
+        Ok(self.find(course)?.task.map(|(_, task)| task))
+    }
+
+    /// The queue in numbers.
+    ///
+    /// # Errors
+    /// Whatever the engine says.
+    pub fn status(&self, now: Timestamp) -> Result<QueueStatus> {
+        let (members, _) = self.store.members()?;
+        let fleet = members.into_vec();
+        let settings = self.settings()?.value.unwrap_or_default();
+        let meter = self.store.control_row::<Meter>(METER)?;
+        let mut status = QueueStatus {
+            paused: settings.paused,
+            rate: settings.rate,
+            done_per_second: meter.value.and_then(|meter| meter.per_second(now)),
+            ..QueueStatus::default()
+        };
+        for task in self.tasks() {
+            let task = task?;
+            match task.state(&fleet, now) {
+                TaskState::Ready => {
+                    status.ready += 1;
+                    status.publishes += u64::from(task.priority == Priority::Publish);
+                }
+                TaskState::Delayed(_) => status.delayed += 1,
+                TaskState::Claimed { .. } => status.claimed += 1,
+                TaskState::Quarantined => status.quarantined += 1,
+            }
+        }
+        Ok(status)
+    }
+
+    /// Why this worker cannot have any task.
+    fn refused(&self, lease: &Lease, members: &Members) -> Result<Option<Claimed>> {
+        let member = members.holder(lease).ok_or_else(|| no_lease(lease))?;
+        let floors = self.store.floors()?;
+        let mut floors = floors.iter().filter(|(_, floor)| !floor.is_retired);
+        Ok(floors.find_map(|(name, floor)| {
+            let write = member.transformers.get(name).map(|versions| versions.write);
+            write
+                .is_none_or(|write| write < floor.version)
+                .then(|| Claimed::Fenced {
+                    transformer: name.to_owned(),
+                    write,
+                    floor: floor.version,
+                })
+        }))
+    }
+
+    fn first_ready(&self, members: &Members, now: Timestamp) -> Result<First> {
+        let mut next: Option<Timestamp> = None;
+        let mut claimed_by_others = 0;
+        for row in self.rows() {
+            let (name, row) = row?;
+            let Some(task) = row.value.clone().filter(|_| name.first() == Some(&ACTIVE)) else {
+                break;
+            };
+            let is_held = task.claim.as_ref().is_some_and(|holder| {
+                members
+                    .iter()
+                    .any(|member| holder.is(member) && member.is_live(now))
+            });
+            let waits = task.not_before.filter(|then| now < *then);
+            match waits {
+                _ if is_held => claimed_by_others += 1,
+                Some(then) => next = Some(next.map_or(then, |next| next.min(then))),
+                None => return Ok(First::Ready(Box::new((row, task)))),
+            }
+        }
+        Ok(First::None {
+            next,
+            claimed_by_others,
+        })
+    }
+
+    /// Ends a claim: `then` says what becomes of the task, and what is answered. `None` where the
+    /// claim had been lost.
+    fn end<R>(
+        &self,
+        claim: &Claim,
+        mut then: impl FnMut(Task, &mut Commit) -> Result<(Option<Task>, R)>,
+    ) -> Result<Option<R>> {
+        for _ in 0..MAX_ATTEMPTS {
+            let found = self.find(&claim.task.course)?;
+            let held = found.task.filter(|(_, task)| {
+                let holder = task.claim.as_ref();
+                holder.is_some_and(|holder| holder.token == claim.token)
+            });
+            let Some((old, task)) = held else {
+                return Ok(None);
+            };
+            let mut commit = Commit::new();
+            let (task, answer) = then(task, &mut commit)?;
+            match task {
+                Some(task) => self.replace(&mut commit, &found.pointer, &old, &task)?,
+                None => remove(&mut commit, &claim.task.course, &found.pointer, &old),
+            }
+            if self
+                .store
+                .commit_control(PARTITION, &commit, Durability::Buffered)?
+            {
+                return Ok(Some(answer));
+            }
+        }
+        Err(contended(&claim.task.course))
+    }
+
+    fn change_settings(
+        &self,
+        lease: &Lease,
+        now: Timestamp,
+        event: Event,
+        change: impl Fn(&mut Settings) -> bool,
+    ) -> Result<bool> {
+        self.store.holder(lease)?;
+        for _ in 0..MAX_ATTEMPTS {
+            let row = self.settings()?;
+            let mut settings = row.value.clone().unwrap_or_default();
+            if !change(&mut settings) {
+                return Ok(false);
+            }
+            let mut commit = Commit::new();
+            require(&mut commit, SETTINGS.name, &row);
+            put_row(&mut commit, SETTINGS.name, &settings)?;
+            if self
+                .store
+                .commit_control(PARTITION, &commit, Durability::Durable)?
+            {
+                history::tell(self.store, now, Some(lease.worker()), event)?;
+                return Ok(true);
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            "the settings of the queue are changed all the time",
+        ))
+    }
+
+    fn change_tasks(
+        &self,
+        lease: &Lease,
+        which: &Backlog,
+        change: impl Fn(&Task) -> Change,
+    ) -> Result<Vec<CourseKey>> {
+        self.store.holder(lease)?;
+        let courses = match which {
+            Backlog::Course(course) => vec![course.clone()],
+            Backlog::Quarantined => {
+                let tasks = self.tasks().filter_map(|task| match task {
+                    Ok(task) => task.is_quarantined.then_some(Ok(task.course)),
+                    Err(error) => Some(Err(error)),
+                });
+                tasks.collect::<Result<_>>()?
+            }
+        };
+        let mut changed = Vec::new();
+        for course in courses {
+            if self.change_task(&course, &change)? {
+                changed.push(course);
+            }
+        }
+        self.store.engine().flush()?;
+        Ok(changed)
+    }
+
+    fn change_task(&self, course: &CourseKey, change: &impl Fn(&Task) -> Change) -> Result<bool> {
+        for _ in 0..MAX_ATTEMPTS {
+            let found = self.find(course)?;
+            let Some((old, task)) = found.task else {
+                return Ok(false);
+            };
+            let mut commit = Commit::new();
+            match change(&task) {
+                Change::None => return Ok(false),
+                Change::Put(task) => self.replace(&mut commit, &found.pointer, &old, &task)?,
+                Change::Remove => remove(&mut commit, course, &found.pointer, &old),
+            }
+            if self
+                .store
+                .commit_control(PARTITION, &commit, Durability::Buffered)?
+            {
+                return Ok(true);
+            }
+        }
+        Err(contended(course))
+    }
+
+    fn settings(&self) -> Result<ControlRow<Settings>> {
+        self.store.control_row(SETTINGS)
+    }
+
+    /// The task of a course, by way of its pointer. Looks again where the task was moved between
+    /// the two reads.
+    fn find(&self, course: &CourseKey) -> Result<Found> {
+        for _ in 0..MAX_ATTEMPTS {
+            let name = pointer_name(course);
+            let pointer = self.store.control_row::<Pointer>(place_of(&name))?;
+            let Some(Pointer { place }) = pointer.value.clone() else {
+                return Ok(Found {
+                    pointer,
+                    task: None,
+                });
+            };
+            let mut row = self.store.control_row::<Task>(place_of(&place))?;
+            if let Some(task) = row.value.take() {
+                let old = Placed { place, row };
+                return Ok(Found {
+                    pointer,
+                    task: Some((old, task)),
+                });
+            }
+        }
+        Err(contended(course))
+    }
+
+    /// Tasks with their rows, in their order.
+    fn rows(&self) -> impl Iterator<Item = Result<(Vec<u8>, ControlRow<Task>)>> + use<'a> {
+        let is_task = |name: &[u8]| matches!(name.first(), Some(&ACTIVE | &QUARANTINE));
+        self.store.control_rows(PARTITION, WHAT, is_task)
+    }
+
+    /// Puts a changed task in the place of what was read.
+    #[expect(clippy::unused_self, reason = "reads as the others do")]
+    fn replace(
+        &self,
+        commit: &mut Commit,
+        pointer: &ControlRow<Pointer>,
+        old: &Placed,
+        task: &Task,
+    ) -> Result<()> {
+        require(commit, &pointer_name(&task.course), pointer);
+        require(commit, &old.place, &old.row);
+        if old.place != task.place() {
+            commit.delete(Space::Control, old.place.as_slice());
+        }
+        put_task(commit, task)
+    }
+
+    fn count(&self, commit: &mut Commit, now: Timestamp) -> Result<()> {
+        // What counts is not worth a task: a meter that cannot be read begins anew.
+        let meter = self.store.control_row::<Meter>(METER).ok();
+        let mut meter = meter.and_then(|meter| meter.value).unwrap_or_default();
+        meter.count(now);
+        put_row(commit, METER.name, &meter)
+    }
+}
+
+/// What was found for a course.
+struct Found {
+    pointer: ControlRow<Pointer>,
+    task: Option<(Placed, Task)>,
+}
+
+/// A task's row, and where it was.
+struct Placed {
+    place: Vec<u8>,
+    row: ControlRow<Task>,
+}
+
+enum First {
+    Ready(Box<(ControlRow<Task>, Task)>),
+    None {
+        next: Option<Timestamp>,
+        claimed_by_others: u64,
+    },
+}
+
+enum Change {
+    None,
+    Put(Box<Task>),
+    Remove,
+}
+
+impl Meter {
+    fn count(&mut self, now: Timestamp) {
+        let bucket = bucket(now);
+        self.done.retain(|(old, _)| bucket - old < METER_BUCKETS);
+        match self.done.last_mut() {
+            Some((last, count)) if *last >= bucket => *count += 1,
+            _ => self.done.push((bucket, 1)),
+        }
+    }
+
+    /// `None` where nothing was done lately.
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    fn per_second(&self, now: Timestamp) -> Option<f64> {
+        let bucket = bucket(now);
+        let recent = self
+            .done
+            .iter()
+            .filter(|(old, _)| bucket - old < METER_BUCKETS);
+        let (mut first, mut done) = (None, 0);
+        for (bucket, count) in recent {
+            first.get_or_insert(*bucket);
+            done += count;
+        }
+        let begun = first? * METER_SECONDS;
+        let seconds = now.as_micros() as f64 / 1e6 - begun as f64;
+        // The first ten seconds have only begun.
+        Some(done as f64 / seconds.max(1.0))
+    }
+}
+
+fn bucket(now: Timestamp) -> i64 {
+    now.as_micros().div_euclid(METER_SECONDS * 1_000_000)
+}
+
+fn pointer_name(course: &CourseKey) -> Vec<u8> {
+    [&[POINTER], course.as_str().as_bytes()].concat()
+}
+
+fn place_of(name: &[u8]) -> Place<'_> {
+    Place {
+        partition: PARTITION,
+        name,
+        what: WHAT,
+    }
+}
+
+fn require<T>(commit: &mut Commit, name: &[u8], row: &ControlRow<T>) {
+    commit.require(Space::Control, name, row.unchanged());
+}
+
+fn put_row<T: Serialize>(commit: &mut Commit, name: &[u8], value: &T) -> Result<()> {
+    commit.put(Space::Control, name, encode_row(place_of(name), value)?);
+    Ok(())
+}
+
+/// The task and its pointer.
+fn put_task(commit: &mut Commit, task: &Task) -> Result<()> {
+    let place = task.place();
+    put_row(commit, &place, task)?;
+    let pointer = pointer_name(&task.course);
+    put_row(commit, &pointer, &Pointer { place })
+}
+
+fn remove(commit: &mut Commit, course: &CourseKey, pointer: &ControlRow<Pointer>, old: &Placed) {
+    let name = pointer_name(course);
+    require(commit, &name, pointer);
+    require(commit, &old.place, &old.row);
+    commit.delete(Space::Control, name);
+    commit.delete(Space::Control, old.place.as_slice());
+}
+
+fn contended(course: &CourseKey) -> Error {
+    let message = format!(
+        "the task of {course} could not be changed: others were faster {MAX_ATTEMPTS} times"
+    );
+    Error::new(ErrorKind::Conflict, message)
+}
