@@ -5,13 +5,14 @@ use std::fmt::Display;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// The layout that is written, and the newest one that is read.
 ///
-/// - 1: `LOCK`, `FORMAT`, `COMMITS`, `UNDO` and `sled/`.
+/// - 1: `LOCK`, `FORMAT`, `COMMITS`, `UNDO` and `sled/`. While it is shared, `sharing/SOCKET`.
 const LAYOUT: u32 = 1;
 
 /// Locked while the store is open; holds the pid of who has it open.
@@ -22,6 +23,13 @@ const FORMAT: &str = "FORMAT";
 
 /// What `FORMAT` is called until it is complete.
 const FORMAT_DRAFT: &str = "FORMAT.new";
+
+/// A directory of its own, so that nobody else can reach [`SOCKET`] at any moment.
+pub(super) const SHARING: &str = "sharing";
+
+/// Where whoever has the store open is reached by those that it shares it with. Only in a store
+/// that is open, or that nobody could close.
+pub(super) const SOCKET: &str = "SOCKET";
 
 /// What comes before the number of the layout.
 const FORMAT_PREFIX: &str = "courseblocks store, layout ";
@@ -37,6 +45,9 @@ pub(super) struct Directory {
 impl Directory {
     /// Locks the store at `path`, which is made if there is nothing there.
     pub(super) fn open(path: &Path) -> Result<Self> {
+        // Users go by it again and again, wherever the process is then.
+        let absolute = path::absolute(path);
+        let path = &absolute.map_err(|error| unusable(path, "cannot be found", error))?;
         create_private(path)?;
         // Before the lock, so that nothing is touched in what is newer or no store at all.
         check_layout(path)?;
@@ -44,6 +55,7 @@ impl Directory {
             path: path.to_owned(),
             lock: Some(lock(path)?),
         };
+        directory.remove_socket();
         if !check_layout(path)? {
             write_format(path).map_err(|error| unusable(path, "cannot be made a store", error))?;
         }
@@ -54,6 +66,12 @@ impl Directory {
         &self.path
     }
 
+    /// Whoever had the store open is gone, or is about to be: nobody answers there.
+    fn remove_socket(&self) {
+        // If it cannot be removed, others wait longer before they give up.
+        let _ = fs::remove_file(self.path.join(SHARING).join(SOCKET));
+    }
+
     /// Leaves the store locked, and this process named, until it ends.
     pub(super) fn lock_until_exit(&mut self) {
         mem::forget(self.lock.take());
@@ -62,6 +80,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
+        self.remove_socket();
         if let Some(lock) = &self.lock {
             // So that nobody reads a pid that is long gone.
             let _ = lock.set_len(0);
@@ -75,6 +94,26 @@ impl Drop for Directory {
 pub(super) fn unusable(path: &Path, what: impl Display, error: io::Error) -> Error {
     let message = format!("the store at {} {what}", path.display());
     Error::new(ErrorKind::Storage, message).with_source(error)
+}
+
+/// Tells a file or directory from its copies: the device and the number of its inode, or its path
+/// where there is no such thing, and when it was made where that is known. Without that, the
+/// number of an inode that was removed may come back at once.
+pub(super) fn identity(path: &Path) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    #[cfg(unix)]
+    let place = {
+        use std::os::unix::fs::MetadataExt;
+        format!("{:x}:{:x}", metadata.dev(), metadata.ino())
+    };
+    #[cfg(not(unix))]
+    let place = fs::canonicalize(path)?.display().to_string();
+    let made = metadata.created().ok();
+    let made = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    Ok(match made {
+        Some(made) => format!("{place}@{}", made.as_nanos()),
+        None => place,
+    })
 }
 
 /// Makes a file's name, or its end, survive the end of the machine.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Commit, CommitOutcome, Durability, Engine, Item, Key, Scan, Space, Value, joined};
@@ -24,7 +25,21 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Ok::<(), courseblocks::Error>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct MemoryEngine(Mutex<State>);
+pub struct MemoryEngine {
+    state: Mutex<State>,
+    number: Number,
+}
+
+/// Tells the engines of a process apart.
+#[derive(Debug)]
+struct Number(u64);
+
+impl Default for Number {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -72,7 +87,7 @@ impl MemoryEngine {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics half way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn operation(&self) -> Result<MutexGuard<'_, State>> {
@@ -153,6 +168,12 @@ impl Engine for MemoryEngine {
 
     fn disk_bytes(&self) -> Result<u64> {
         self.operation().map(|_| 0)
+    }
+
+    fn place(&self) -> Result<String> {
+        let process = std::process::id();
+        self.operation()
+            .map(|_| format!("memory {} of process {process}", self.number.0))
     }
 
     fn describe(&self) -> String {

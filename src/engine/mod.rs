@@ -1,4 +1,4 @@
-//! Where bytes are kept: the trait [`Engine`], and two engines. Nothing here knows what the bytes
+//! Where bytes are kept: the trait [`Engine`], and three engines. Nothing here knows what the bytes
 //! mean.
 //!
 //! An engine is a map from keys to values with atomic commits. It is small on purpose: a commit
@@ -8,6 +8,11 @@
 mod acknowledged;
 mod directory;
 mod memory;
+#[cfg(unix)]
+mod shared;
+#[cfg(not(unix))]
+#[path = "shared/exclusive.rs"]
+mod shared;
 mod sled;
 mod undo;
 
@@ -16,6 +21,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 pub use memory::MemoryEngine;
+pub use shared::SharedEngine;
 pub use sled::{SledEngine, SledOptions};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -54,6 +60,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 
     /// What the data takes on disk, in bytes.
     fn disk_bytes(&self) -> Result<u64>;
+
+    /// Where the data is, as text to compare: another one after the data was copied or restored
+    /// elsewhere, so that a copy is not taken for the store that it was made from. It stays the
+    /// same when the engine is opened again.
+    fn place(&self) -> Result<String>;
 
     /// Which engine this is and where it keeps its data, for people.
     fn describe(&self) -> String;

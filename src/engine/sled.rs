@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::thread;
@@ -22,7 +22,7 @@ use sled::transaction::{
 use sled::{Db, IVec, Tree};
 
 use super::acknowledged::Acknowledged;
-use super::directory::{Directory, create_private, sync_directory, unusable};
+use super::directory::{Directory, create_private, identity, sync_directory, unusable};
 use super::undo::{Found, OldValue, UndoJournal};
 use super::{
     Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
@@ -50,6 +50,9 @@ const SEGMENT_BYTES: usize = 512 << 10;
 
 /// In the store's directory.
 const DATA: &str = "sled";
+
+/// In there.
+const LOG: &str = "db";
 
 /// Where sled counts the commits, in a tree of its own.
 const COMMITS: &[u8] = b"commits";
@@ -187,10 +190,12 @@ impl SledEngine {
     ///   durable, or half a commit cannot be taken back.
     /// - [`ErrorKind::Storage`]: there is something else at `path`, or the file system refuses.
     pub fn open(path: &Path, options: &SledOptions) -> Result<Self> {
-        let absolute = path::absolute(path);
-        // sled goes by the path again and again, wherever the process is then.
-        let path = &absolute.map_err(|error| unusable(path, "cannot be found", error))?;
-        let directory = Directory::open(path)?;
+        Self::open_in(Directory::open(path)?, options)
+    }
+
+    /// Opens the store in a directory that is locked already.
+    pub(super) fn open_in(directory: Directory, options: &SledOptions) -> Result<Self> {
+        let path = &directory.path().to_owned();
         let data = path.join(DATA);
         create_private(&data)?;
         wait_until_closed(path, &data)?;
@@ -390,6 +395,14 @@ impl Engine for SledEngine {
         bytes.map_err(|error| unusable(self.path(), "cannot be measured", error))
     }
 
+    fn place(&self) -> Result<String> {
+        let identities = identity(self.path()).and_then(|directory| {
+            // A restore may leave the directory in its place and bring another log.
+            Ok(format!("{directory} {}", identity(&self.data.join(LOG))?))
+        });
+        identities.map_err(|error| unusable(self.path(), "cannot be identified", error))
+    }
+
     fn describe(&self) -> String {
         let cache = self.options.cache_bytes >> 20;
         format!("sled 0.34 at {} (cache {cache} MiB)", self.path().display())
@@ -466,7 +479,7 @@ impl Durable {
     fn open(path: &Path, data: &Path) -> io::Result<Self> {
         let acknowledged = Acknowledged::open(path)?;
         let files = Files {
-            log: File::options().write(true).open(data.join("db"))?,
+            log: File::options().write(true).open(data.join(LOG))?,
             blobs: data.join("blobs"),
             synced_blobs: HashSet::new(),
         };
@@ -745,7 +758,7 @@ fn lost(path: &Path, acknowledged: u64, found: u64) -> Error {
 /// Waits until nobody holds the lock that sled takes on its log.
 fn wait_until_closed(path: &Path, data: &Path) -> Result<()> {
     let uncertain = |error| unusable(path, "cannot be locked", error);
-    let log = match File::options().write(true).open(data.join("db")) {
+    let log = match File::options().write(true).open(data.join(LOG)) {
         Ok(log) => log,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(uncertain(error)),

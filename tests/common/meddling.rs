@@ -77,6 +77,10 @@ impl Engine for Meddling {
         self.inner.disk_bytes()
     }
 
+    fn place(&self) -> Result<String> {
+        self.inner.place()
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }
