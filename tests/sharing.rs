@@ -1,7 +1,7 @@
-//! One store, several processes: guests do what every engine does, and the end of a host costs
+//! One store, several processes: guests do what every engine does, and the end of an owner costs
 //! nobody anything that was acknowledged.
 //!
-//! `COURSEBLOCKS_KILL_ROUNDS` says how often hosts are killed; more rounds find rarer moments.
+//! `COURSEBLOCKS_KILL_ROUNDS` says how often owners are killed; more rounds find rarer moments.
 
 #![cfg(unix)]
 
@@ -26,21 +26,21 @@ use courseblocks::engine::{
 };
 use tempfile::tempdir;
 
-conformance!(host, on_host);
+conformance!(owner, on_owner);
 conformance!(guest, on_guest);
 
-fn on_host(behave: fn(&dyn Engine)) {
+fn on_owner(behave: fn(&dyn Engine)) {
     let directory = tempdir().unwrap();
-    let host = open(directory.path());
+    let owner = open(directory.path());
     let _guest = open(directory.path());
-    behave(&host);
+    behave(&owner);
 }
 
 fn on_guest(behave: fn(&dyn Engine)) {
     let directory = tempdir().unwrap();
-    let host = open(directory.path());
+    let owner = open(directory.path());
     behave(&open(directory.path()));
-    drop(host);
+    drop(owner);
 }
 
 #[track_caller]
@@ -52,7 +52,7 @@ fn socket(path: &Path) -> PathBuf {
     path.join("sharing/SOCKET")
 }
 
-fn is_host(engine: &SharedEngine) -> bool {
+fn is_owner(engine: &SharedEngine) -> bool {
     engine.describe().ends_with("shared with other processes")
 }
 
@@ -89,10 +89,10 @@ fn number(value: &[u8]) -> u32 {
 }
 
 #[test]
-fn a_host_and_its_guests_see_one_store() {
+fn an_owner_and_its_guests_see_one_store() {
     let directory = tempdir().unwrap();
     let engines = [0; 3].map(|_| open(directory.path()));
-    assert_eq!([true, false, false], engines.each_ref().map(is_host));
+    assert_eq!([true, false, false], engines.each_ref().map(is_owner));
     for (writer, name) in engines.iter().zip([b"a", b"b", b"c"]) {
         put(writer, Space::Records, "course", name, name);
         for reader in &engines {
@@ -112,7 +112,7 @@ fn a_host_and_its_guests_see_one_store() {
 }
 
 #[test]
-fn threads_of_a_host_and_of_its_guests_lose_no_update() {
+fn threads_of_an_owner_and_of_its_guests_lose_no_update() {
     let directory = tempdir().unwrap();
     let engines = [0; 3].map(|_| open(directory.path()));
     thread::scope(|scope| {
@@ -131,7 +131,7 @@ fn threads_of_a_host_and_of_its_guests_lose_no_update() {
 #[test]
 fn a_guest_does_something_else_while_it_scans() {
     let directory = tempdir().unwrap();
-    let (_host, guest) = (open(directory.path()), open(directory.path()));
+    let (_owner, guest) = (open(directory.path()), open(directory.path()));
     let large = vec![7; 50_000];
     for name in 0..10 {
         put(&guest, Space::Records, "course", &[name], &large);
@@ -154,15 +154,15 @@ fn a_guest_does_something_else_while_it_scans() {
 }
 
 #[test]
-fn a_guest_scans_a_large_store_while_the_host_writes() {
+fn a_guest_scans_a_large_store_while_the_owner_writes() {
     let directory = tempdir().unwrap();
-    let (host, guest) = (open(directory.path()), open(directory.path()));
+    let (owner, guest) = (open(directory.path()), open(directory.path()));
     for course in 0..500 {
         let mut commit = Commit::new();
         for name in 0_u32..100 {
             commit.put(Space::Records, name.to_be_bytes(), vec![1; 300]);
         }
-        apply(&host, &format!("course {course:03}"), &commit);
+        apply(&owner, &format!("course {course:03}"), &commit);
     }
     let is_done = std::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {
@@ -176,7 +176,7 @@ fn a_guest_scans_a_large_store_while_the_host_writes() {
                 let mut commit = Commit::new();
                 commit.put(Space::Records, 7_u32.to_be_bytes(), vec![2; 500]);
                 commit.put(Space::Records, 100_u32.to_be_bytes(), "new");
-                apply(&host, &partition, &commit);
+                apply(&owner, &partition, &commit);
             }
         });
         let mut old = 0;
@@ -194,12 +194,12 @@ fn a_guest_scans_a_large_store_while_the_host_writes() {
 }
 
 #[test]
-fn a_guest_is_told_which_error_the_host_had() {
+fn a_guest_is_told_which_error_the_owner_had() {
     let directory = tempdir().unwrap();
-    let host = open(directory.path());
+    let owner = open(directory.path());
     let guest = open(directory.path());
     let key = Key::new(Space::Control, b"cou\0rse", b"");
-    let [told, had] = [&guest, &host].map(|engine| engine.get(key).unwrap_err());
+    let [told, had] = [&guest, &owner].map(|engine| engine.get(key).unwrap_err());
     assert_eq!(
         (told.kind(), told.to_string()),
         (had.kind(), had.to_string())
@@ -207,18 +207,18 @@ fn a_guest_is_told_which_error_the_host_had() {
 }
 
 #[test]
-fn a_guest_becomes_the_host_when_the_host_ends() {
+fn a_guest_becomes_the_owner_when_the_owner_ends() {
     let directory = tempdir().unwrap();
     let mut engines: Vec<_> = (0..4).map(|_| open(directory.path())).collect();
     let mut expected = 0;
     while !engines.is_empty() {
         for engine in &engines {
-            // Buffered, and the host ends right after it.
+            // Buffered, and the owner ends right after it.
             add_one(engine, Durability::Buffered).unwrap();
             expected += 1;
         }
-        assert_eq!(engines.iter().filter(|engine| is_host(engine)).count(), 1);
-        assert!(is_host(&engines[0]));
+        assert_eq!(engines.iter().filter(|engine| is_owner(engine)).count(), 1);
+        assert!(is_owner(&engines[0]));
         engines.remove(0);
         for engine in &engines {
             assert_eq!(count(engine), expected);
@@ -232,36 +232,36 @@ fn a_guest_becomes_the_host_when_the_host_ends() {
 #[test]
 fn guests_that_wait_for_the_store_all_get_it() {
     let directory = tempdir().unwrap();
-    let host = open(directory.path());
+    let owner = open(directory.path());
     let guests = [0; 6].map(|_| open(directory.path()));
     thread::scope(|scope| {
         for guest in &guests {
             scope.spawn(|| {
                 for _ in 0..50 {
-                    // A host that drops its engine leaves no request unanswered.
+                    // An owner that drops its engine leaves no request unanswered.
                     add_one(guest, Durability::Durable).unwrap();
                 }
             });
         }
         scope.spawn(|| {
-            add_one(&host, Durability::Buffered).unwrap();
-            drop(host);
+            add_one(&owner, Durability::Buffered).unwrap();
+            drop(owner);
         });
     });
     assert_eq!(count(&guests[0]), 301);
-    assert_eq!(guests.iter().filter(|guest| is_host(guest)).count(), 1);
+    assert_eq!(guests.iter().filter(|guest| is_owner(guest)).count(), 1);
 }
 
 #[test]
-fn a_scan_ends_with_an_error_when_the_host_ends() {
+fn a_scan_ends_with_an_error_when_the_owner_ends() {
     let directory = tempdir().unwrap();
-    let (host, guest) = (open(directory.path()), open(directory.path()));
+    let (owner, guest) = (open(directory.path()), open(directory.path()));
     for name in 0..10 {
-        put(&host, Space::Records, "course", &[name], &vec![7; 50_000]);
+        put(&owner, Space::Records, "course", &[name], &vec![7; 50_000]);
     }
     let mut unfinished = guest.scan(Space::Records, None);
     unfinished.next().unwrap().unwrap();
-    drop(host);
+    drop(owner);
     assert_eq!(scan(&guest, Space::Records, None).len(), 10);
     let rest: Vec<_> = unfinished.collect();
     let (last, rest) = rest.split_last().unwrap();
@@ -305,11 +305,11 @@ fn a_commit_that_was_not_answered_may_have_been_made() {
     }
     // The next one is asked of whoever there is then.
     assert_eq!(get(&guest, Space::Control, "course", b"name"), None);
-    assert!(is_host(&guest));
+    assert!(is_owner(&guest));
     ended.join().unwrap();
 }
 
-/// Where a host would listen.
+/// Where an owner would listen.
 fn impostor(path: &Path) -> UnixListener {
     fs::create_dir_all(path.join("sharing")).unwrap();
     UnixListener::bind(socket(path)).unwrap()
@@ -317,17 +317,22 @@ fn impostor(path: &Path) -> UnixListener {
 
 /// Answers a greeting as process 4711 of another release.
 fn welcome(guest: &mut UnixStream, protocol: u32) {
-    let mut greeting = [0; 17];
+    let mut greeting = [0; 27];
     guest.read_exact(&mut greeting).unwrap();
-    assert_eq!(greeting[..16], *b"courseblocks\x01\0\0\0");
-    let mut release = vec![0; greeting[16].into()];
-    guest.read_exact(&mut release).unwrap();
-    let mut welcome = b"courseblocks".to_vec();
-    welcome.extend_from_slice(&protocol.to_le_bytes());
-    welcome.extend_from_slice(b"\x059.8.7");
-    welcome.push(u8::from(protocol != 1));
-    welcome.extend_from_slice(&4711_u32.to_le_bytes());
-    guest.write_all(&welcome).unwrap();
+    assert_eq!(greeting, greeting_of(std::process::id(), 1, 0, "0.1.0")[..]);
+    let answer = u8::from(protocol != 1);
+    let greeting = greeting_of(4711, protocol, answer, "9.8.7");
+    guest.write_all(&greeting).unwrap();
+}
+
+fn greeting_of(process: u32, protocol: u32, answer: u8, release: &str) -> Vec<u8> {
+    let mut greeting = b"courseblocks".to_vec();
+    greeting.extend_from_slice(&protocol.to_le_bytes());
+    greeting.push(answer);
+    greeting.extend_from_slice(&process.to_le_bytes());
+    greeting.push(release.len().try_into().unwrap());
+    greeting.extend_from_slice(release.as_bytes());
+    greeting
 }
 
 #[test]
@@ -338,49 +343,46 @@ fn a_process_that_does_not_share_its_store_is_named() {
     let message = format!("PATH is open already in this process (pid {pid}), which does not share");
     refused(directory.path(), ErrorKind::OpenElsewhere, &message);
     drop(alone);
-    assert!(is_host(&open(directory.path())));
+    assert!(is_owner(&open(directory.path())));
 }
 
 #[test]
-fn a_guest_is_refused_by_a_host_of_another_protocol() {
+fn a_guest_is_refused_by_an_owner_of_another_protocol() {
     let directory = tempdir().unwrap();
     let _alone = SledEngine::open(directory.path(), &SledOptions::default()).unwrap();
     let listener = impostor(directory.path());
-    let host = thread::spawn(move || welcome(&mut listener.accept().unwrap().0, 2));
+    let owner = thread::spawn(move || welcome(&mut listener.accept().unwrap().0, 2));
     let message = "PATH is open in another process (pid 4711), which is courseblocks 9.8.7 and \
                    shares it by protocol 2; this is courseblocks 0.1.0, which knows protocol 1";
     refused(directory.path(), ErrorKind::OpenElsewhere, message);
-    host.join().unwrap();
+    owner.join().unwrap();
 }
 
 #[test]
-fn a_host_refuses_a_guest_of_another_protocol() {
+fn an_owner_refuses_a_guest_of_another_protocol() {
     let directory = tempdir().unwrap();
-    let _host = open(directory.path());
+    let _owner = open(directory.path());
     for protocol in [0_u32, 2, 99, u32::MAX] {
         let mut stream = UnixStream::connect(socket(directory.path())).unwrap();
-        stream.write_all(b"courseblocks").unwrap();
-        stream.write_all(&protocol.to_le_bytes()).unwrap();
-        stream.write_all(b"\x059.8.7").unwrap();
+        let greeting = greeting_of(4711, protocol, 0, "9.8.7");
+        stream.write_all(&greeting).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
-        let mut expected = b"courseblocks\x01\0\0\0\x050.1.0\x01".to_vec();
-        expected.extend_from_slice(&std::process::id().to_le_bytes());
-        assert_eq!(answer, expected);
+        assert_eq!(answer, greeting_of(std::process::id(), 1, 1, "0.1.0"));
     }
 }
 
 #[test]
-fn the_socket_of_a_host_that_was_killed_is_replaced() {
+fn the_socket_of_an_owner_that_was_killed_is_replaced() {
     let directory = tempdir().unwrap();
     drop(open(directory.path()));
     drop(impostor(directory.path()));
     assert!(socket(directory.path()).exists());
-    let host = open(directory.path());
-    assert!(is_host(&host));
-    assert!(!is_host(&open(directory.path())));
+    let owner = open(directory.path());
+    assert!(is_owner(&owner));
+    assert!(!is_owner(&open(directory.path())));
     // Whoever does not share the store has no socket.
-    drop(host);
+    drop(owner);
     drop(impostor(directory.path()));
     let _alone = SledEngine::open(directory.path(), &SledOptions::default()).unwrap();
     assert!(!socket(directory.path()).exists());
@@ -391,54 +393,52 @@ fn a_store_with_a_long_path_is_shared() {
     let directory = tempdir().unwrap();
     for len in [60, 90, 100, 110, 250] {
         let path = directory.path().join("x".repeat(len)).join("store");
-        let (host, guest) = (open(&path), open(&path));
-        assert!(cfg!(not(target_os = "linux")) || is_host(&host));
-        assert!(!is_host(&guest));
+        let (owner, guest) = (open(&path), open(&path));
+        assert!(cfg!(not(target_os = "linux")) || is_owner(&owner));
+        assert!(!is_owner(&guest));
         put(&guest, Space::Control, "course", b"name", b"value");
-        drop(host);
+        drop(owner);
         assert!(get(&guest, Space::Control, "course", b"name").is_some());
     }
 }
 
 #[test]
-fn nobody_but_the_owner_of_a_store_can_be_a_guest() {
+fn nobody_but_the_owner_of_a_store_reaches_its_socket() {
     let directory = tempdir().unwrap();
-    let path = directory.path().join("store");
-    fs::create_dir_all(path.join("sharing")).unwrap();
-    for folder in [path.clone(), path.join("sharing")] {
+    let sharing = directory.path().join("sharing");
+    drop(open(directory.path()));
+    assert!(!sharing.exists(), "while nobody shares it");
+    // Whatever is found there.
+    fs::create_dir(&sharing).unwrap();
+    for folder in [directory.path(), &sharing] {
         fs::set_permissions(folder, PermissionsExt::from_mode(0o777)).unwrap();
     }
-    // An empty directory of somebody's is what a store is made in, but this is not empty.
-    refused(&path, ErrorKind::Storage, "PATH is no store and not empty");
-    fs::remove_dir(path.join("sharing")).unwrap();
-    drop(open(&path));
-    fs::set_permissions(path.join("sharing"), PermissionsExt::from_mode(0o777)).unwrap();
-    let _host = open(&path);
-    let mode = fs::metadata(path.join("sharing")).unwrap().permissions();
-    assert_eq!(mode.mode() & 0o777, 0o700);
+    let _owner = open(directory.path());
+    let mode = fs::metadata(sharing).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }
 
 #[test]
-fn a_host_whose_directory_can_have_no_socket_has_the_store_for_itself() {
+fn an_owner_whose_directory_can_have_no_socket_has_the_store_for_itself() {
     let directory = tempdir().unwrap();
     drop(open(directory.path()));
-    fs::remove_dir(directory.path().join("sharing")).unwrap();
     fs::write(directory.path().join("sharing"), "in the way").unwrap();
-    let host = open(directory.path());
+    let owner = open(directory.path());
     assert!(
-        host.describe()
+        owner
+            .describe()
             .contains("not shared with other processes: ")
     );
-    put(&host, Space::Control, "course", b"name", b"value");
+    put(&owner, Space::Control, "course", b"name", b"value");
     refused(directory.path(), ErrorKind::OpenElsewhere, "does not share");
 }
 
 #[test]
-fn garbage_does_not_hurt_a_host() {
+fn garbage_does_not_hurt_an_owner() {
     let directory = tempdir().unwrap();
-    let host = open(directory.path());
-    put(&host, Space::Control, "course", b"name", b"value");
-    let greeting = b"courseblocks\x01\0\0\0\x050.1.0";
+    let owner = open(directory.path());
+    put(&owner, Space::Control, "course", b"name", b"value");
+    let greeting = greeting_of(4711, 1, 0, "0.1.0");
     let mut random = Vec::new();
     let mut state = 1_u64;
     for _ in 0..64 {
@@ -482,46 +482,46 @@ fn garbage_does_not_hurt_a_host() {
     let mut left_behind = Vec::new();
     for (number, bytes) in garbage.iter().enumerate() {
         let mut stream = UnixStream::connect(socket(directory.path())).unwrap();
-        // The host may have had enough before the end.
+        // The owner may have had enough before the end.
         let _ = stream.write_all(bytes);
         if number % 2 == 0 {
             left_behind.push(stream);
         }
     }
     let guest = open(directory.path());
-    for engine in [&host, &guest] {
+    for engine in [&owner, &guest] {
         assert_eq!(scan(engine, Space::Control, None).len(), 1);
         assert!(get(engine, Space::Control, "course", b"name").is_some());
     }
-    drop(host);
+    drop(owner);
     assert!(get(&guest, Space::Control, "course", b"name").is_some());
 }
 
 #[test]
-fn a_host_has_room_for_many_guests_and_says_so_when_it_has_not() {
+fn an_owner_has_room_for_many_guests_and_says_so_when_it_has_not() {
     let directory = tempdir().unwrap();
-    let host = open(directory.path());
+    let owner = open(directory.path());
     let mut guests: Vec<_> = (0..256).map(|_| open(directory.path())).collect();
     refused(directory.path(), ErrorKind::LimitExceeded, "PATH is open");
-    // Whoever goes makes room, as soon as the host has noticed.
+    // Whoever goes makes room, as soon as the owner has noticed.
     guests.truncate(200);
     let key = Key::new(Space::Control, b"course", b"name");
     while SharedEngine::open(directory.path(), &SledOptions::default()).is_err() {
         thread::yield_now();
     }
     assert!(guests.iter().all(|guest| guest.get(key).is_ok()));
-    drop(host);
+    drop(owner);
 }
 
 #[test]
 fn a_guest_makes_no_new_store_where_its_own_was() {
     let directory = tempdir().unwrap();
     let [path, moved] = ["store", "moved"].map(|name| directory.path().join(name));
-    let host = open(&path);
+    let owner = open(&path);
     let guest = open(&path);
     put(&guest, Space::Control, "course", b"name", b"value");
     fs::rename(&path, &moved).unwrap();
-    drop(host);
+    drop(owner);
     let key = Key::new(Space::Control, b"course", b"name");
     assert_eq!(guest.get(key).unwrap_err().kind(), ErrorKind::Storage);
     assert!(!path.exists());
@@ -679,7 +679,7 @@ impl Drop for Process {
 }
 
 #[test]
-fn the_end_of_hosts_loses_nothing_that_was_durable() {
+fn the_end_of_owners_loses_nothing_that_was_durable() {
     const WRITERS: usize = 3;
     let rounds = env::var("COURSEBLOCKS_KILL_ROUNDS").ok();
     let rounds = rounds.map_or(4, |rounds| rounds.parse().expect("a number of rounds"));
@@ -707,18 +707,18 @@ fn the_end_of_hosts_loses_nothing_that_was_durable() {
         // The last one is killed, too, and nobody takes over.
         while !writers.is_empty() {
             for (writer, process) in &writers {
-                // At least one of them after the last host has ended.
+                // At least one of them after the last owner has ended.
                 for _ in 0..4 + 3 * (round % 5) {
                     hear(writer, &process.line());
                 }
             }
             let pid = fs::read_to_string(path.join("LOCK")).unwrap();
-            let host = writers.extract_if(.., |_, process| {
+            let owner = writers.extract_if(.., |_, process| {
                 process.child.id().to_string() == pid.trim_end()
             });
-            let hosts: Vec<_> = host.collect();
-            assert_eq!(hosts.len(), 1, "process {pid:?} has the store");
-            for (writer, process) in hosts {
+            let owners: Vec<_> = owner.collect();
+            assert_eq!(owners.len(), 1, "process {pid:?} has the store");
+            for (writer, process) in owners {
                 for line in process.kill() {
                     hear(&writer, &line);
                 }
@@ -747,7 +747,7 @@ fn the_end_of_hosts_loses_nothing_that_was_durable() {
 }
 
 #[test]
-fn the_end_of_a_host_takes_back_nothing_that_a_guest_has_seen_or_done() {
+fn the_end_of_an_owner_takes_back_nothing_that_a_guest_has_seen_or_done() {
     let directory = tempdir().unwrap();
     let process = Process::spawn(directory.path(), "buffer");
     assert_eq!(process.line(), "buffered");
@@ -756,13 +756,15 @@ fn the_end_of_a_host_takes_back_nothing_that_a_guest_has_seen_or_done() {
     assert_eq!(seen.unwrap(), b"value");
     process.kill();
     assert_eq!(scan(&guest, Space::Control, None).len(), 100);
-    assert!(is_host(&guest));
+    assert!(is_owner(&guest));
     drop(guest);
 
     let process = Process::spawn(directory.path(), "wait");
     let guest = open(directory.path());
     put(&guest, Space::Control, "course", b"buffered", b"value");
     process.kill();
+    // Sure not to have been sent, and so asked of the next owner.
+    add_one(&guest, Durability::Buffered).unwrap();
     guest.flush().unwrap();
     let found = get(&guest, Space::Control, "course", b"buffered");
     assert_eq!(found.unwrap(), b"value");

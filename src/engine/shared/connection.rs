@@ -1,18 +1,16 @@
-//! A guest's end of a connection. It must not know what becomes of a guest whose host is gone.
+//! A guest's end of a connection. It must not know what becomes of a guest whose connections
+//! break.
 
 use std::io::{self, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::protocol::{
-    Answer, Greeting, PROTOCOL, Reply, Request, Welcome, malformed, read_message,
-};
+use super::protocol::{Answer, Greeting, PROTOCOL, Reply, Request, malformed, read_message};
 use super::socket;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long a host may take to open a store after it has taken hold of it. It is silent as long
-/// when it was suspended.
+/// How long an owner may take to open a store after it has taken hold of it.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection over which no request waits for its reply.
@@ -27,6 +25,8 @@ pub(super) struct Connection {
 pub(super) enum Unconnected {
     /// Nobody is there, or not any more.
     Nobody(io::Error),
+    /// There is no room just now.
+    Full(Error),
     /// Whoever is there does not let us in.
     Refused(Error),
 }
@@ -34,41 +34,39 @@ pub(super) enum Unconnected {
 /// Why a request has no reply. The connection is of no use any more.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// The host has not had the whole request, and did nothing.
+    /// The owner has not had the whole request, and did nothing.
     Unsent(io::Error),
-    /// The host may have done anything, or nothing.
+    /// The owner may have done anything, or nothing.
     Unanswered(io::Error),
 }
 
 impl Connection {
     pub(super) fn open(store: &Path) -> Result<Self, Unconnected> {
-        let welcome = |stream: &UnixStream| {
-            let mut stream = BufReader::new(stream.try_clone()?);
-            stream.get_ref().set_read_timeout(Some(WELCOME_TIMEOUT))?;
-            stream.get_mut().write_all(&Greeting::ours().spelled())?;
-            let welcome = Welcome::read(&mut stream)?;
-            stream.get_ref().set_read_timeout(None)?;
-            Ok((welcome, stream))
-        };
-        let connected = socket::connect(store).and_then(|stream| welcome(&stream));
-        let (welcome, stream) = match connected {
-            Ok(welcomed) => welcomed,
-            Err(error) => return Err(Self::unconnected(store, error)),
-        };
-        match welcome.answer {
-            Answer::Welcome => Ok(Self {
+        let greeted = socket::connect(store).and_then(Self::greet);
+        let (stream, owner) = greeted.map_err(|error| Self::unconnected(store, error))?;
+        match owner.answer {
+            Answer::Welcome if owner.protocol == PROTOCOL => Ok(Self {
                 stream,
-                process: welcome.process,
+                process: owner.process,
             }),
-            _ => Err(Unconnected::Refused(refused(store, &welcome))),
+            _ => Err(refused(store, &owner)),
         }
+    }
+
+    fn greet(mut stream: UnixStream) -> io::Result<(BufReader<UnixStream>, Greeting)> {
+        stream.set_read_timeout(Some(WELCOME_TIMEOUT))?;
+        stream.write_all(&Greeting::ours(Answer::Welcome).spelled())?;
+        let mut stream = BufReader::new(stream);
+        let owner = Greeting::read(&mut stream)?;
+        stream.get_ref().set_read_timeout(None)?;
+        Ok((stream, owner))
     }
 
     fn unconnected(store: &Path, error: io::Error) -> Unconnected {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::InvalidData => {
                 let message = format!(
-                    "the store at {} is open in a process that does not answer; is it suspended?",
+                    "the store at {} is open in a process that does not answer as it should; is it suspended?",
                     store.display()
                 );
                 let error = Error::new(ErrorKind::OpenElsewhere, message).with_source(error);
@@ -78,14 +76,14 @@ impl Connection {
         }
     }
 
-    /// The pid of the host.
+    /// The pid of the owner.
     pub(super) fn process(&self) -> u32 {
         self.process
     }
 
     /// Sends a request, as spelled, and waits for its reply.
     pub(super) fn call(&mut self, request: &[u8]) -> Result<Reply, Broken> {
-        // The host does nothing before it has the last byte, which is not sent if this fails.
+        // The owner does nothing before it has the last byte, which is not sent if this fails.
         self.stream
             .get_mut()
             .write_all(request)
@@ -115,23 +113,22 @@ impl Broken {
     }
 }
 
-fn refused(store: &Path, welcome: &Welcome) -> Error {
-    let (store, process) = (store.display(), welcome.process);
-    let host = format!("the store at {store} is open in another process (pid {process})");
-    let Greeting { protocol, release } = &welcome.greeting;
-    match welcome.answer {
-        Answer::Full => {
-            let message = format!("{host}, which shares it with as many as it can");
-            Error::new(ErrorKind::LimitExceeded, message)
-        }
-        Answer::Welcome | Answer::OtherProtocol => {
-            let message = format!(
-                "{host}, which is courseblocks {release} and shares it by protocol {protocol}; \
-                 this is courseblocks {}, which knows protocol {PROTOCOL} only; end the other \
-                 process, or use its release",
-                Greeting::ours().release
-            );
-            Error::new(ErrorKind::OpenElsewhere, message)
-        }
+fn refused(store: &Path, owner: &Greeting) -> Unconnected {
+    let opened = format!(
+        "the store at {} is open in another process (pid {})",
+        store.display(),
+        owner.process
+    );
+    if owner.answer == Answer::Full {
+        let message = format!("{opened}, which shares it with as many as it can");
+        return Unconnected::Full(Error::new(ErrorKind::LimitExceeded, message));
     }
+    let message = format!(
+        "{opened}, which is courseblocks {} and shares it by protocol {}; this is courseblocks \
+         {}, which knows protocol {PROTOCOL} only; end the other process, or use its release",
+        owner.release,
+        owner.protocol,
+        env!("CARGO_PKG_VERSION")
+    );
+    Unconnected::Refused(Error::new(ErrorKind::OpenElsewhere, message))
 }

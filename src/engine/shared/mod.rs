@@ -1,23 +1,23 @@
 //! An engine that several processes use at the same time. It must not know what is stored.
 //!
-//! Whoever gets hold of the store opens it and is the *host*: it serves the others, its *guests*,
-//! through a socket in the store's directory. When the host ends, a guest that needs the store
-//! becomes the host.
+//! Whoever gets hold of the store opens it and is its *owner*: it serves the others, its *guests*,
+//! through a socket in the store's directory. When the owner ends, a guest that needs the store
+//! becomes the owner.
 
 mod connection;
-mod host;
 mod protocol;
+mod server;
 mod socket;
 
 use std::borrow::Cow;
 use std::path::{self, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use std::{fmt, io, iter, mem, thread, vec};
+use std::{fmt, io, iter, thread, vec};
 
 use self::connection::{Broken, Connection, Unconnected};
-use self::host::Host;
 use self::protocol::{Reply, Request, Rest};
+use self::server::Server;
 use super::directory::{Directory, identity, unusable};
 use super::{
     Commit, CommitOutcome, Durability, Engine, Item, Key, Scan, SledEngine, SledOptions, Space,
@@ -25,56 +25,55 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long each time to wait for another process that has the store, and how often: 15 s for one
-/// that shares it and is ending, which takes as long as sled takes to close; 0.5 s for one that
-/// does not share it, or is about to.
+/// How long each time to wait for the process that has the store, and how often: 0.5 s for one
+/// that is about to share it or has no room; 15 s for one that has shared it and is ending, which
+/// takes as long as sled takes to close.
 const WAIT: Duration = Duration::from_millis(5);
-const WAITS_FOR_HOST: u32 = 3_000;
-const WAITS_FOR_STRANGER: u32 = 100;
+const WAITS: u32 = 100;
+const WAITS_FOR_END: u32 = 3_000;
 
-/// How many hosts in a row may end before they answer.
+/// How many owners in a row may end before they answer.
 const MAX_BROKEN: u32 = 20;
 
 /// More connections than this are closed when nobody uses them.
-const MAX_IDLE: usize = 16;
+const MAX_IDLE: usize = 4;
 
 /// An [`Engine`] in a directory, for any number of processes of one machine at a time.
 ///
-/// One of them, the *host*, has the store open as a [`SledEngine`] and serves the others, its
-/// *guests*, through the socket `sharing/SOCKET` in the store's directory. When the host drops its
-/// engine or is killed, the guest that needs the store first opens it and is the host from then
-/// on; the others go to it. Nobody has to be told. Only the user who owns the store can be a
-/// guest.
+/// One of them, the *owner*, has the store open as a [`SledEngine`] and serves the others, its
+/// *guests*, through the socket `sharing/SOCKET` in the store's directory. When the owner drops its
+/// engine or is killed, the guest that needs the store first opens it and is the owner from then
+/// on; the others go to it. Nobody has to be told. All of them are processes of one user.
 ///
 /// **Durability**: what a guest has read or committed is durable, whatever was asked for, so that
-/// the end of a host takes back nothing that a guest relies on. What the host itself commits
+/// the end of an owner takes back nothing that a guest relies on. What the owner itself commits
 /// [`Buffered`](Durability::Buffered) is brought to the disk as soon as a guest reads anything.
 ///
-/// **The end of a host**: a guest's get is asked again. A commit or a flush that was not answered
-/// is an error of the kind [`Storage`](ErrorKind::Storage), since it may or may not have been made,
-/// and so is a scan that was not at its end; what is called next goes to the next host. A host
-/// that drops its engine answers what it was asked before.
+/// **The end of an owner**: what a guest reads is read again from the next one, but for a scan
+/// that has begun. That is an error of the kind [`Storage`](ErrorKind::Storage), and so is a commit
+/// or a flush that was not answered, which may or may not have been made; whatever is called after
+/// it goes to the next owner. An owner that drops its engine answers what it was asked before.
 ///
 /// **Memory**: a scan has a batch of 64 KiB (or one value, if that is larger) in memory on either
 /// side. What is sent at once is limited to 512 MiB.
 ///
-/// A process that was suspended while it is the host makes the others wait. Where the directory
-/// cannot have a socket, the host has the store for itself; [`describe`](Engine::describe) says so.
+/// An owner that is suspended makes the others wait. Where the directory cannot have a socket, the
+/// owner has the store for itself, which [`describe`](Engine::describe) says.
 pub struct SharedEngine {
     store: PathBuf,
     options: SledOptions,
-    /// Set once this process is the host.
-    hosted: OnceLock<Hosted>,
-    /// Held while this process tries to become the host.
+    /// Set once this process is the owner.
+    owned: OnceLock<Owned>,
+    /// Held while this process tries to become the owner.
     opening: Mutex<()>,
     guest: Mutex<Guest>,
 }
 
-/// What a host has.
+/// What an owner has.
 #[derive(Debug)]
-struct Hosted {
+struct Owned {
     /// First, because its drop ends the threads that use the engine.
-    host: io::Result<Host>,
+    server: io::Result<Server>,
     engine: Arc<SledEngine>,
 }
 
@@ -85,13 +84,13 @@ struct Guest {
     idle: Vec<Connection>,
     /// Which directory the store was in at first.
     directory: Option<String>,
-    /// The pid of the host that was connected to last.
-    host: Option<u32>,
+    /// The pid of the owner that was connected to last.
+    owner: Option<u32>,
 }
 
 /// Who answers.
 enum Seat<'a> {
-    Host(&'a SledEngine),
+    Owner(&'a SledEngine),
     Guest(Connection),
 }
 
@@ -118,7 +117,7 @@ impl SharedEngine {
         let engine = Self {
             store,
             options: options.clone(),
-            hosted: OnceLock::new(),
+            owned: OnceLock::new(),
             opening: Mutex::default(),
             guest: Mutex::default(),
         };
@@ -129,48 +128,48 @@ impl SharedEngine {
         Ok(engine)
     }
 
-    /// The engine if this process is the host, or a connection to the host.
+    /// The engine if this process is the owner, or a connection to the owner.
     fn seat(&self) -> Result<Seat<'_>> {
         let mut waits = 0;
         loop {
-            if let Some(hosted) = self.hosted.get() {
-                return Ok(Seat::Host(&hosted.engine));
+            if let Some(owned) = self.owned.get() {
+                return Ok(Seat::Owner(&owned.engine));
             }
             if let Some(connection) = self.guest().idle.pop() {
                 return Ok(Seat::Guest(connection));
             }
-            let refused = match self.host() {
-                Ok(hosted) => return Ok(Seat::Host(&hosted.engine)),
+            let refused = match self.own() {
+                Ok(owned) => return Ok(Seat::Owner(&owned.engine)),
                 Err(error) if error.kind() == ErrorKind::OpenElsewhere => error,
                 Err(error) => return Err(error),
             };
-            let nobody = match Connection::open(&self.store) {
+            let (error, enough) = match Connection::open(&self.store) {
                 Ok(connection) => {
-                    self.guest().host = Some(connection.process());
+                    self.guest().owner = Some(connection.process());
                     return Ok(Seat::Guest(connection));
                 }
+                Err(Unconnected::Nobody(error)) => {
+                    let message = format!("{refused}, which does not share it");
+                    let error = Error::new(refused.kind(), message).with_source(error);
+                    let is_shared = socket::is_there(&self.store);
+                    (error, if is_shared { WAITS_FOR_END } else { WAITS })
+                }
+                Err(Unconnected::Full(error)) => (error, WAITS),
                 Err(Unconnected::Refused(error)) => return Err(error),
-                Err(Unconnected::Nobody(error)) => error,
-            };
-            let enough = if socket::is_there(&self.store) {
-                WAITS_FOR_HOST
-            } else {
-                WAITS_FOR_STRANGER
             };
             if waits >= enough {
-                let message = format!("{refused}, which does not share it");
-                return Err(Error::new(refused.kind(), message).with_source(nobody));
+                return Err(error);
             }
             waits += 1;
             thread::sleep(WAIT);
         }
     }
 
-    /// Makes this process the host, unless another one has the store open.
-    fn host(&self) -> Result<&Hosted> {
+    /// Makes this process the owner, unless another one has the store open.
+    fn own(&self) -> Result<&Owned> {
         let _one_at_a_time = lock(&self.opening);
-        if let Some(hosted) = self.hosted.get() {
-            return Ok(hosted);
+        if let Some(owned) = self.owned.get() {
+            return Ok(owned);
         }
         if self.guest().directory.is_some() {
             // Else a guest of a store that was moved away would make an empty one.
@@ -180,9 +179,9 @@ impl SharedEngine {
         // Guests may come while the store is being opened, and wait.
         let listener = socket::listen(&self.store);
         let engine = Arc::new(SledEngine::open_in(directory, &self.options)?);
-        let host = listener.and_then(|listener| Host::start(&self.store, listener, &engine));
+        let server = listener.and_then(|listener| Server::start(&self.store, listener, &engine));
         self.guest().idle.clear();
-        Ok(self.hosted.get_or_init(|| Hosted { host, engine }))
+        Ok(self.owned.get_or_init(|| Owned { server, engine }))
     }
 
     /// Which directory the store is in. An error if it is not the first one any more.
@@ -201,7 +200,7 @@ impl SharedEngine {
         }
     }
 
-    /// What the engine says here, or the host says there, of which `told` makes the same.
+    /// What the engine says here, or the owner says there, of which `told` makes the same.
     fn answer<T>(
         &self,
         request: &Request<'_>,
@@ -222,19 +221,19 @@ impl SharedEngine {
         }
     }
 
-    /// Asks the host, unless it is this process.
+    /// Asks the owner, unless it is this process.
     fn ask(&self, request: &Request<'_>) -> Result<Answered<'_>> {
         let mut broken = 0;
         loop {
             let mut connection = match self.seat()? {
-                Seat::Host(engine) => return Ok(Answered::Here(engine)),
+                Seat::Owner(engine) => return Ok(Answered::Here(engine)),
                 Seat::Guest(connection) => connection,
             };
             let error = match connection.call(&request.spelled()?) {
                 Ok(reply) => return Ok(Answered::There(connection, reply)),
                 Err(error) => error,
             };
-            // The others go to the same host.
+            // The others go to the same owner.
             self.guest().idle.clear();
             let store = self.store.display();
             let message = match &error {
@@ -289,7 +288,17 @@ impl Engine for SharedEngine {
     fn scan(&self, space: Space, partition: Option<&[u8]>) -> Scan<'_> {
         match self.ask(&Request::Scan(space, partition)) {
             Ok(Answered::Here(engine)) => engine.scan(space, partition),
-            Ok(Answered::There(connection, reply)) => Box::new(Items::new(self, connection, reply)),
+            Ok(Answered::There(connection, reply)) => {
+                let mut items = Items {
+                    engine: self,
+                    batch: Vec::new().into_iter(),
+                    connection: None,
+                };
+                match items.receive(connection, reply) {
+                    Ok(()) => Box::new(items),
+                    Err(error) => Box::new(iter::once(Err(error))),
+                }
+            }
             Err(error) => Box::new(iter::once(Err(error))),
         }
     }
@@ -332,10 +341,10 @@ impl Engine for SharedEngine {
 
     fn describe(&self) -> String {
         let store = self.store.display();
-        match (self.hosted.get(), self.guest().host) {
-            (Some(hosted), _) => {
-                let engine = hosted.engine.describe();
-                match &hosted.host {
+        match (self.owned.get(), self.guest().owner) {
+            (Some(owned), _) => {
+                let engine = owned.engine.describe();
+                match &owned.server {
                     Ok(_) => format!("{engine}, shared with other processes"),
                     Err(error) => format!("{engine}, not shared with other processes: {error}"),
                 }
@@ -350,7 +359,7 @@ impl fmt::Debug for SharedEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedEngine")
             .field("store", &self.store)
-            .field("hosted", &self.hosted)
+            .field("owned", &self.owned)
             .finish_non_exhaustive()
     }
 }
@@ -359,46 +368,27 @@ impl fmt::Debug for SharedEngine {
 struct Items<'a> {
     engine: &'a SharedEngine,
     batch: vec::IntoIter<Item>,
-    following: Following,
+    /// Where there is more.
+    connection: Option<Connection>,
 }
 
-/// What follows a batch.
-enum Following {
-    Nothing,
-    /// More, from here.
-    More(Connection),
-    Failed(Error),
-}
-
-impl<'a> Items<'a> {
-    fn new(engine: &'a SharedEngine, connection: Connection, reply: Reply) -> Self {
-        let mut items = Self {
-            engine,
-            batch: Vec::new().into_iter(),
-            following: Following::Nothing,
-        };
-        items.receive(connection, reply);
-        items
-    }
-
-    fn receive(&mut self, connection: Connection, reply: Reply) {
-        let (items, following) = match reply {
-            Reply::Items(items, Rest::More) => {
+impl Items<'_> {
+    fn receive(&mut self, connection: Connection, reply: Reply) -> Result<()> {
+        match reply {
+            Reply::Items(items, rest) => {
                 self.batch = items.into_iter();
-                self.following = Following::More(connection);
-                return;
+                match rest {
+                    Rest::More => self.connection = Some(connection),
+                    Rest::Nothing => self.engine.keep(connection),
+                }
+                Ok(())
             }
-            Reply::Items(items, Rest::Nothing) => (items, Following::Nothing),
-            Reply::Items(items, Rest::Failed(error)) => (items, Following::Failed(error)),
-            Reply::Failed(error) => (Vec::new(), Following::Failed(error)),
-            _ => {
-                self.following = Following::Failed(self.engine.incoherent());
-                return;
+            Reply::Failed(error) => {
+                self.engine.keep(connection);
+                Err(error)
             }
-        };
-        self.batch = items.into_iter();
-        self.following = following;
-        self.engine.keep(connection);
+            _ => Err(self.engine.incoherent()),
+        }
     }
 }
 
@@ -410,13 +400,10 @@ impl Iterator for Items<'_> {
             if let Some(item) = self.batch.next() {
                 return Some(Ok(item));
             }
-            match mem::replace(&mut self.following, Following::Nothing) {
-                Following::Nothing => return None,
-                Following::Failed(error) => return Some(Err(error)),
-                Following::More(mut connection) => match connection.more() {
-                    Ok(reply) => self.receive(connection, reply),
-                    Err(error) => return Some(Err(error)),
-                },
+            let mut connection = self.connection.take()?;
+            let more = connection.more();
+            if let Err(error) = more.and_then(|reply| self.receive(connection, reply)) {
+                return Some(Err(error));
             }
         }
     }
@@ -425,7 +412,7 @@ impl Iterator for Items<'_> {
 impl Drop for Items<'_> {
     fn drop(&mut self) {
         // What is asked next over it ends the scan.
-        if let Following::More(connection) = mem::replace(&mut self.following, Following::Nothing) {
+        if let Some(connection) = self.connection.take() {
             self.engine.keep(connection);
         }
     }

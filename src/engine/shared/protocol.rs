@@ -1,13 +1,15 @@
 //! What processes that share a store say to each other, as bytes. It must not know where the
 //! bytes go, or which engine they are about.
 //!
-//! A guest greets, the host answers, and then each request gets one reply. Everything after the
+//! A guest greets, the owner answers, and then each request gets one reply. Everything after the
 //! greetings is in messages of 4 bytes of length and as many bytes, the first of which says what
 //! it is. Numbers are little-endian; bytes follow their length, unless they are the last ones.
 
 use std::borrow::Cow;
 use std::error::Error as _;
 use std::io::{self, Read};
+use std::process;
+use std::sync::Arc;
 
 use super::super::{Commit, CommitOutcome, Expected, Item, Key, Space, Value};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// The protocol that is spoken. Greetings are the same in all of them.
 ///
 /// - 1: what this module describes. Whatever a guest has read or committed is durable.
+///
+/// Old and new releases run side by side, so a release that speaks a newer one speaks this one
+/// too: as an owner to guests that greet with it, as a guest to owners that answer with it.
 pub(super) const PROTOCOL: u32 = 1;
 
 /// How every greeting begins.
@@ -24,33 +29,27 @@ const MAGIC: [u8; 12] = *b"courseblocks";
 const MAX_MESSAGE_BYTES: usize = 512 << 20;
 
 /// So much is set aside for a message before any of it has come.
-const TRUSTED_BYTES: usize = 64 << 10;
+const TRUSTED_BYTES: usize = 1 << 20;
 
 /// How many causes of an error are told.
 const MAX_CAUSES: usize = 16;
 
-/// What a guest says first.
+/// What either side says first, the guest before the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Greeting {
     pub(super) protocol: u32,
+    pub(super) answer: Answer,
+    /// The pid of who says it.
+    pub(super) process: u32,
     /// The version of the crate.
     pub(super) release: String,
 }
 
-/// What the host says then.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Welcome {
-    pub(super) answer: Answer,
-    /// The host's pid.
-    pub(super) process: u32,
-    pub(super) greeting: Greeting,
-}
-
-/// Whether a guest may stay.
+/// Whether the other side may stay; a guest always says that it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Welcome,
-    /// The host does not speak the guest's protocol.
+    /// We do not speak its protocol.
     OtherProtocol,
     /// There are too many connections.
     Full,
@@ -83,28 +82,35 @@ pub(super) enum Reply {
 }
 
 /// What follows the items of a reply.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
     Nothing,
+    /// To be asked for.
     More,
-    Failed(Error),
 }
 
 impl Greeting {
-    pub(super) fn ours() -> Self {
+    pub(super) fn ours(answer: Answer) -> Self {
         Self {
             protocol: PROTOCOL,
+            answer,
+            process: process::id(),
             release: env!("CARGO_PKG_VERSION").into(),
         }
     }
 
     pub(super) fn spelled(&self) -> Vec<u8> {
-        let release = self.release.as_bytes();
-        let release = release.get(..usize::from(u8::MAX)).unwrap_or(release);
+        let answer = match self.answer {
+            Answer::Welcome => 0,
+            Answer::OtherProtocol => 1,
+            Answer::Full => 2,
+        };
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&self.protocol.to_le_bytes());
-        bytes.push(u8::try_from(release.len()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(release);
+        bytes.push(answer);
+        bytes.extend_from_slice(&self.process.to_le_bytes());
+        bytes.push(u8::try_from(self.release.len()).unwrap_or(u8::MAX));
+        bytes.extend(self.release.bytes().take(u8::MAX.into()));
         bytes
     }
 
@@ -113,40 +119,21 @@ impl Greeting {
             return Err(malformed("no greeting"));
         }
         let protocol = u32::from_le_bytes(read_array(from)?);
-        let [len] = read_array(from)?;
-        let mut release = vec![0; len.into()];
-        from.read_exact(&mut release)?;
-        Ok(Self {
-            protocol,
-            release: String::from_utf8_lossy(&release).into_owned(),
-        })
-    }
-}
-
-impl Welcome {
-    pub(super) fn spelled(&self) -> Vec<u8> {
-        let mut bytes = self.greeting.spelled();
-        bytes.push(match self.answer {
-            Answer::Welcome => 0,
-            Answer::OtherProtocol => 1,
-            Answer::Full => 2,
-        });
-        bytes.extend_from_slice(&self.process.to_le_bytes());
-        bytes
-    }
-
-    pub(super) fn read(from: &mut impl Read) -> io::Result<Self> {
-        let greeting = Greeting::read(from)?;
         let answer = match read_array(from)? {
             [0] => Answer::Welcome,
             [1] => Answer::OtherProtocol,
             [2] => Answer::Full,
             [_] => return Err(malformed("an unknown answer")),
         };
+        let process = u32::from_le_bytes(read_array(from)?);
+        let [len] = read_array(from)?;
+        let mut release = vec![0; len.into()];
+        from.read_exact(&mut release)?;
         Ok(Self {
+            protocol,
             answer,
-            process: u32::from_le_bytes(read_array(from)?),
-            greeting,
+            process,
+            release: String::from_utf8_lossy(&release).into_owned(),
         })
     }
 }
@@ -177,7 +164,7 @@ impl<'a> Request<'a> {
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::Get(_) | Self::Scan(..) | Self::DiskBytes | Self::Place => true,
-            // What was buffered at the end of a host is not made durable by another one.
+            // What was buffered when an owner ended is not made durable by the next one.
             Self::More | Self::Commit(..) | Self::Flush => false,
         }
     }
@@ -206,14 +193,15 @@ impl Reply {
             Self::Failed(error) => Message::new(0).error(error),
             Self::Value(None) => Message::new(1),
             Self::Value(Some(value)) => Message::new(2).last(value),
-            Self::Items(items, rest) => Message::new(3).items(items, rest),
-            Self::Committed(CommitOutcome::Applied) => Message::new(4),
+            Self::Items(items, Rest::Nothing) => Message::new(3).items(items),
+            Self::Items(items, Rest::More) => Message::new(4).items(items),
+            Self::Committed(CommitOutcome::Applied) => Message::new(5),
             Self::Committed(CommitOutcome::Refused { precondition }) => {
-                Message::new(5).number(*precondition as u64)
+                Message::new(6).number(*precondition as u64)
             }
-            Self::Flushed => Message::new(6),
-            Self::DiskBytes(bytes) => Message::new(7).number(*bytes),
-            Self::Place(place) => Message::new(8).last(place.as_bytes()),
+            Self::Flushed => Message::new(7),
+            Self::DiskBytes(bytes) => Message::new(8).number(*bytes),
+            Self::Place(place) => Message::new(9).last(place.as_bytes()),
         };
         message.whole().unwrap_or_else(|error| {
             // It says little, and so it fits.
@@ -227,18 +215,16 @@ impl Reply {
         let reply = match rest.byte()? {
             0 => Self::Failed(rest.error()?),
             1 => Self::Value(None),
-            2 => Self::Value(Some(rest.last().to_vec().into())),
-            3 => {
-                let (items, following) = rest.items()?;
-                Self::Items(items, following)
-            }
-            4 => Self::Committed(CommitOutcome::Applied),
-            5 => Self::Committed(CommitOutcome::Refused {
+            2 => Self::Value(Some(Arc::<[u8]>::from(rest.last()).into())),
+            3 => Self::Items(rest.items()?, Rest::Nothing),
+            4 => Self::Items(rest.items()?, Rest::More),
+            5 => Self::Committed(CommitOutcome::Applied),
+            6 => Self::Committed(CommitOutcome::Refused {
                 precondition: usize::try_from(rest.number()?).ok()?,
             }),
-            6 => Self::Flushed,
-            7 => Self::DiskBytes(rest.number()?),
-            8 => Self::Place(String::from_utf8_lossy(rest.last()).into_owned()),
+            7 => Self::Flushed,
+            8 => Self::DiskBytes(rest.number()?),
+            9 => Self::Place(String::from_utf8_lossy(rest.last()).into_owned()),
             _ => return None,
         };
         rest.0.is_empty().then_some(reply)
@@ -344,32 +330,27 @@ impl Message {
         self
     }
 
-    fn items(mut self, items: &[Item], rest: &Rest) -> Self {
-        self = self.number(items.len() as u64);
+    fn items(mut self, items: &[Item]) -> Self {
         for item in items {
             self = self.bytes(item.partition()).bytes(item.name());
             self = self.bytes(item.value());
         }
-        match rest {
-            Rest::Nothing => self.byte(0),
-            Rest::More => self.byte(1),
-            Rest::Failed(error) => self.byte(2).error(error),
-        }
+        self
     }
 
-    /// The kind, the message and the causes.
-    fn error(mut self, error: &Error) -> Self {
+    /// The kind, the message, and the causes as one text.
+    fn error(self, error: &Error) -> Self {
         let kind = KINDS.iter().position(|kind| *kind == error.kind());
         let kind = kind.and_then(|kind| u8::try_from(kind).ok());
-        self = self.byte(kind.unwrap_or(0));
-        self = self.bytes(error.to_string().as_bytes());
+        let mut causes = Vec::new();
         let mut cause = error.source();
-        for _ in 0..MAX_CAUSES {
-            let Some(known) = cause else { break };
-            self = self.bytes(known.to_string().as_bytes());
+        while let Some(known) = cause.filter(|_| causes.len() < MAX_CAUSES) {
+            causes.push(known.to_string());
             cause = known.source();
         }
-        self
+        self.byte(kind.unwrap_or(0))
+            .bytes(error.to_string().as_bytes())
+            .last(causes.join(": ").as_bytes())
     }
 
     fn whole(mut self) -> Result<Vec<u8>> {
@@ -461,41 +442,181 @@ impl<'a> Unread<'a> {
         Some(commit)
     }
 
-    fn items(&mut self) -> Option<(Vec<Item>, Rest)> {
+    fn items(&mut self) -> Option<Vec<Item>> {
         let mut items = Vec::new();
-        for _ in 0..self.number()? {
+        while !self.0.is_empty() {
             let (partition, name, value) = (self.bytes()?, self.bytes()?, self.bytes()?);
-            items.push(Item::new(partition, name, value.to_vec()).ok()?);
+            items.push(Item::new(partition, name, Arc::<[u8]>::from(value)).ok()?);
         }
-        let rest = match self.byte()? {
-            0 => Rest::Nothing,
-            1 => Rest::More,
-            2 => Rest::Failed(self.error()?),
-            _ => return None,
-        };
-        Some((items, rest))
+        Some(items)
     }
 
     fn error(&mut self) -> Option<Error> {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let kind = KINDS.get(usize::from(self.byte()?));
-        let kind = kind.copied().unwrap_or(ErrorKind::Storage);
-        let error = Error::new(kind, text(self.bytes()?));
-        let mut causes = Vec::new();
-        while !self.0.is_empty() {
-            causes.push(text(self.bytes()?));
-        }
-        let causes = causes.into_iter().take(MAX_CAUSES).rev();
-        let source = causes.fold(None, |source: Option<Error>, cause| {
-            let cause = Error::new(kind, cause);
-            Some(match source {
-                Some(source) => cause.with_source(source),
-                None => cause,
-            })
-        });
-        Some(match source {
-            Some(source) => error.with_source(source),
-            None => error,
+        let error = Error::new(*kind.unwrap_or(&KINDS[0]), text(self.bytes()?));
+        Some(match self.last() {
+            [] => error,
+            causes => error.with_source(text(causes)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests() -> Vec<(Request<'static>, &'static [u8])> {
+        let mut commit = Commit::new();
+        commit.require(Space::Records, "a", Expected::Absent);
+        commit.require(Space::Courses, "", Expected::Present);
+        commit.require(Space::Control, "b", Expected::Equal(vec![7]));
+        commit.put(Space::Control, "c", "de");
+        commit.delete(Space::Records, "");
+        let key = Key::new(Space::Courses, b"pa", b"name");
+        vec![
+            (Request::Get(key), b"\x01\x01\x02\0\0\0\0\0\0\0paname"),
+            (Request::Scan(Space::Records, None), b"\x02\0\0"),
+            (
+                Request::Scan(Space::Control, Some(b"pa")),
+                b"\x02\x02\x01\x02\0\0\0\0\0\0\0pa",
+            ),
+            (Request::More, b"\x03"),
+            (
+                Request::Commit(b"pa", Cow::Owned(commit)),
+                b"\x04\x02\0\0\0\0\0\0\0pa\x03\0\0\0\0\0\0\0\
+                  \0\x01\0\0\0\0\0\0\0a\0\
+                  \x01\0\0\0\0\0\0\0\0\x01\
+                  \x02\x01\0\0\0\0\0\0\0b\x02\x01\0\0\0\0\0\0\0\x07\
+                  \x02\x01\0\0\0\0\0\0\0c\x01\x02\0\0\0\0\0\0\0de\
+                  \0\0\0\0\0\0\0\0\0\0",
+            ),
+            (Request::Flush, b"\x05"),
+            (Request::DiskBytes, b"\x06"),
+            (Request::Place, b"\x07"),
+        ]
+    }
+
+    fn replies() -> Vec<(Reply, &'static [u8])> {
+        let error = Error::new(ErrorKind::Damaged, "what").with_source("why");
+        let item = |name: &[u8]| Item::new(b"pa", name, vec![7]).unwrap();
+        let refused = CommitOutcome::Refused { precondition: 258 };
+        vec![
+            (Reply::Failed(error), b"\0\x06\x04\0\0\0\0\0\0\0whatwhy"),
+            (Reply::Value(None), b"\x01"),
+            (Reply::Value(Some(vec![7, 8].into())), b"\x02\x07\x08"),
+            (Reply::Items(Vec::new(), Rest::Nothing), b"\x03"),
+            (
+                Reply::Items(vec![item(b""), item(b"n")], Rest::More),
+                b"\x04\x02\0\0\0\0\0\0\0pa\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x07\
+                  \x02\0\0\0\0\0\0\0pa\x01\0\0\0\0\0\0\0n\x01\0\0\0\0\0\0\0\x07",
+            ),
+            (Reply::Committed(CommitOutcome::Applied), b"\x05"),
+            (Reply::Committed(refused), b"\x06\x02\x01\0\0\0\0\0\0"),
+            (Reply::Flushed, b"\x07"),
+            (Reply::DiskBytes(258), b"\x08\x02\x01\0\0\0\0\0\0"),
+            (Reply::Place("here".into()), b"\x09here"),
+        ]
+    }
+
+    fn unframed(message: &[u8]) -> Vec<u8> {
+        let mut rest = message;
+        let unframed = read_message(&mut rest).unwrap();
+        assert!(rest.is_empty());
+        unframed
+    }
+
+    #[test]
+    fn every_message_is_spelled_like_this_for_ever() {
+        for (request, bytes) in requests() {
+            assert_eq!(unframed(&request.spelled().unwrap()), bytes, "{request:?}");
+            assert_eq!(Request::parse(bytes), Some(request));
+        }
+        for (reply, bytes) in replies() {
+            assert_eq!(unframed(&reply.spelled()), bytes, "{reply:?}");
+            let parsed = Reply::parse(bytes).unwrap();
+            assert_eq!(format!("{parsed:?}"), format!("{reply:?}"));
+        }
+        let greeting = Greeting {
+            protocol: 1,
+            answer: Answer::Full,
+            process: 258,
+            release: "0.1.0".into(),
+        };
+        let bytes = b"courseblocks\x01\0\0\0\x02\x02\x01\0\0\x050.1.0";
+        assert_eq!(greeting.spelled(), bytes);
+        assert_eq!(Greeting::read(&mut &bytes[..]).unwrap(), greeting);
+        for len in 0..bytes.len() {
+            assert!(Greeting::read(&mut &bytes[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for (request, bytes) in requests() {
+            if !matches!(request, Request::Get(_)) {
+                let longer = [bytes, &[0]].concat();
+                assert_eq!(Request::parse(&longer), None, "{request:?} and more");
+            }
+        }
+        let messages = requests().into_iter().map(|(_, bytes)| bytes);
+        for bytes in messages.chain(replies().into_iter().map(|(_, bytes)| bytes)) {
+            for len in 0..bytes.len() {
+                // Some of them are complete, too.
+                let _ = (Request::parse(&bytes[..len]), Reply::parse(&bytes[..len]));
+            }
+            for bit in 0..bytes.len() * 8 {
+                let mut damaged = bytes.to_vec();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                let _ = (Request::parse(&damaged), Reply::parse(&damaged));
+            }
+        }
+        for message in [&b""[..], b"\0", b"\x08", b"\x01\x03\0\0\0\0\0\0\0\0"] {
+            assert_eq!(Request::parse(message), None, "{message:?}");
+        }
+        for message in [&b""[..], b"\x0a", b"\x05\0", b"\x06\0", b"\x03\x01"] {
+            assert!(Reply::parse(message).is_none(), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_takes_no_more_room_than_has_come_of_it() {
+        let claims = |len: usize, sent: usize| {
+            let len = u32::try_from(len).unwrap().to_le_bytes();
+            let mut from = len.chain(io::repeat(7)).take(4 + sent as u64);
+            read_message(&mut from)
+        };
+        assert_eq!(claims(3, 3).unwrap(), [7; 3]);
+        let kind = |read: io::Result<Vec<u8>>| read.unwrap_err().kind();
+        let cut_off = io::ErrorKind::UnexpectedEof;
+        assert_eq!(kind(claims(MAX_MESSAGE_BYTES, 5)), cut_off);
+        let too_long = io::ErrorKind::InvalidData;
+        assert_eq!(kind(claims(MAX_MESSAGE_BYTES + 1, 5)), too_long);
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_instead_of_sent() {
+        let message = Message(vec![0; LEN_BYTES + MAX_MESSAGE_BYTES + 1]);
+        let error = message.whole().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        let message = Message(vec![0; LEN_BYTES + MAX_MESSAGE_BYTES]);
+        assert_eq!(message.whole().unwrap()[..4], [0, 0, 0, 0x20]);
+    }
+
+    #[test]
+    fn an_error_keeps_its_kind_and_tells_its_causes() {
+        let io_error = io::Error::other(Error::new(ErrorKind::Storage, "first"));
+        let second = Error::new(ErrorKind::Storage, "second").with_source(io_error);
+        for kind in KINDS {
+            let error = Error::new(kind, "third").with_source(second.clone());
+            let Some(Reply::Failed(told)) =
+                Reply::parse(&unframed(&Reply::Failed(error).spelled()))
+            else {
+                panic!("not an error")
+            };
+            assert_eq!((told.kind(), told.to_string()), (kind, "third".into()));
+            let causes = told.source().unwrap().to_string();
+            assert_eq!(causes, "second: first");
+        }
     }
 }

@@ -6,35 +6,40 @@
 //! one relies on.
 
 use std::io::{self, BufReader, Write};
+use std::iter;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::{iter, process};
 
 use super::super::{CommitOutcome, Durability, Engine, Scan};
-use super::protocol::{Answer, Greeting, PROTOCOL, Reply, Request, Rest, Welcome, read_message};
-use super::socket;
+use super::protocol::{Answer, Greeting, PROTOCOL, Reply, Request, Rest, read_message};
+use super::{lock, socket};
 use crate::error::Result;
 
-/// Each takes a thread and a file descriptor.
+/// Each takes a thread and a file descriptor, of which sled must never lack one.
 const MAX_CONNECTIONS: usize = 256;
+
+/// Those beyond are closed without a word.
+const MAX_CONNECTIONS_TOLD: usize = MAX_CONNECTIONS + 16;
 
 /// Whoever connects without a greeting is gone after this.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The items of one reply end when they are more than this.
+/// The items of a reply end when they are more than this. Those of the first one are few, since
+/// many who scan look for one item.
+const FIRST_BATCH_BYTES: usize = 2 << 10;
 const BATCH_BYTES: usize = 64 << 10;
 
 /// What an item takes besides its bytes, roughly.
 const ITEM_BYTES: usize = 64;
 
 /// How often, and how long each time, to wait until guests have read what they asked for before
-/// the host ends: 1 s in all.
+/// the owner ends: 1 s in all.
 const PARTING_WAITS: u32 = 500;
 const PARTING_WAIT: Duration = Duration::from_millis(2);
 
@@ -43,7 +48,7 @@ const ACCEPT_WAIT: Duration = Duration::from_millis(10);
 
 /// Serves guests until it is dropped.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(super) struct Server {
     store: PathBuf,
     is_ending: Arc<AtomicBool>,
     /// Another handle of the listener.
@@ -61,7 +66,7 @@ struct Visit {
     thread: JoinHandle<()>,
 }
 
-impl Host {
+impl Server {
     /// Serves `engine` to whoever connects to `listener`, which was made for `store`.
     pub(super) fn start(
         store: &Path,
@@ -87,7 +92,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for Server {
     fn drop(&mut self) {
         self.is_ending.store(true, Ordering::Release);
         // Linux ends the waiting for connections at this; elsewhere it takes a connection.
@@ -130,21 +135,29 @@ fn accept(
         };
         let mut visits = lock(visits);
         visits.retain(|visit| !visit.thread.is_finished());
-        let answer = if visits.len() < MAX_CONNECTIONS {
-            Answer::Welcome
-        } else {
-            Answer::Full
+        let answer = match visits.len() {
+            ..MAX_CONNECTIONS => Answer::Welcome,
+            MAX_CONNECTIONS..MAX_CONNECTIONS_TOLD => Answer::Full,
+            _ => continue,
         };
         let stream = Arc::new(stream);
-        let served = Arc::clone(&stream);
+        let leaving = Leaving(Arc::clone(&stream));
         let thread = named().spawn(move || {
-            // A guest that breaks off, or breaks the rules, is no concern of the host.
-            let _ = serve(&served, &*engine, answer);
-            let _ = served.shutdown(Shutdown::Both);
+            // A guest that breaks off, or breaks the rules, is no concern of the owner.
+            let _ = serve(&leaving.0, &*engine, answer);
         });
         if let Ok(thread) = thread {
             visits.push(Visit { stream, thread });
         }
+    }
+}
+
+/// Lets a guest know when nobody serves it any more, for whatever reason.
+struct Leaving(Arc<UnixStream>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
@@ -156,12 +169,7 @@ fn serve(stream: &UnixStream, engine: &impl Engine, answer: Answer) -> io::Resul
         PROTOCOL => answer,
         _ => Answer::OtherProtocol,
     };
-    let welcome = Welcome {
-        answer,
-        process: process::id(),
-        greeting: Greeting::ours(),
-    };
-    writer.write_all(&welcome.spelled())?;
+    writer.write_all(&Greeting::ours(answer).spelled())?;
     if answer != Answer::Welcome {
         return Ok(());
     }
@@ -186,9 +194,9 @@ fn reply<'a>(engine: &'a impl Engine, request: Request<'_>, scan: &mut Scan<'a>)
         Request::Get(key) => Reply::Value(engine.get(key)?),
         Request::Scan(space, partition) => {
             *scan = engine.scan(space, partition);
-            next_items(scan)
+            next_items(scan, FIRST_BATCH_BYTES)?
         }
-        Request::More => next_items(scan),
+        Request::More => next_items(scan, BATCH_BYTES)?,
         Request::Commit(partition, commit) => {
             let outcome = engine.commit(partition, &commit, Durability::Durable)?;
             Reply::Committed(outcome)
@@ -211,31 +219,28 @@ fn reply<'a>(engine: &'a impl Engine, request: Request<'_>, scan: &mut Scan<'a>)
     Ok(reply)
 }
 
-fn next_items(scan: &mut Scan<'_>) -> Reply {
+fn next_items(scan: &mut Scan<'_>, max_bytes: usize) -> Result<Reply> {
     let mut items = Vec::new();
     let mut bytes = 0;
-    let rest = loop {
-        if bytes > BATCH_BYTES {
-            break Rest::More;
-        }
+    while bytes < max_bytes {
         match scan.next() {
-            None => break Rest::Nothing,
-            Some(Err(error)) => break Rest::Failed(error),
+            None => return Ok(Reply::Items(items, Rest::Nothing)),
             Some(Ok(item)) => {
                 bytes +=
                     ITEM_BYTES + item.partition().len() + item.name().len() + item.value().len();
                 items.push(item);
             }
+            Some(Err(error)) if items.is_empty() => return Err(error),
+            Some(Err(error)) => {
+                // After what was found before it.
+                *scan = Box::new(iter::once(Err(error)));
+                break;
+            }
         }
-    };
-    Reply::Items(items, rest)
+    }
+    Ok(Reply::Items(items, Rest::More))
 }
 
 fn named() -> thread::Builder {
     thread::Builder::new().name("courseblocks sharing".into())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics half way through a change.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
