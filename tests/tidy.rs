@@ -53,6 +53,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "schema",
+        &["error", "modulestore", "record", "transformer", "version"],
+    ),
+    (
         "collect",
         &[
             "error",
