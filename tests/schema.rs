@@ -124,11 +124,10 @@ fn check<B: Stored, C: Stored>(numbers: Numbers, directory: &Path) -> Result<(),
 #[track_caller]
 fn accept<B: Stored, C: Stored>(numbers: Numbers, directory: &Path) -> usize {
     let error = check::<B, C>(numbers, directory).unwrap_err();
-    let SchemaError::Written { files, .. } = &error else {
-        panic!("{error}");
-    };
+    let written = error.written();
+    assert!(!written.is_empty(), "{error:?}");
     check::<B, C>(numbers, directory).unwrap();
-    files.len()
+    written.len()
 }
 
 /// The edition is refused with a message that has all of `words`, and nothing is written.
@@ -560,7 +559,7 @@ fn every_flipped_bit_of_a_golden_record_is_noticed() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, flipped).unwrap();
         let error = check::<First, ()>((1, 1, 1), directory.path()).unwrap_err();
-        assert!(matches!(error, SchemaError::Lost { .. }), "{error}");
+        assert!(error.to_string().contains("is damaged"), "{error}");
     }
 }
 
@@ -656,13 +655,13 @@ fn a_type_that_wants_self_describing_data_is_refused_with_the_reason() {
         }
     }
 
+    impl Stored for Flattened {}
     impl Stored for Untagged {}
 
     let directory = tempfile::tempdir().unwrap();
     let words = ["cannot be traced", "Either", "do not describe themselves"];
     refuse::<Untagged, ()>((1, 1, 1), directory.path(), &words);
     // bincode refuses this one before it comes to that.
-    impl Stored for Flattened {}
     refuse::<Flattened, ()>((1, 1, 1), directory.path(), &["cannot collect"]);
 }
 

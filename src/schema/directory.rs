@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::SchemaError;
+use super::error::{Problem, SchemaError};
 use crate::version::WriteVersion;
 
 /// The files of one transformer.
@@ -98,10 +98,10 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), SchemaError> {
 }
 
 fn failed(path: &Path, source: io::Error) -> SchemaError {
-    SchemaError::File {
+    SchemaError::from(Problem::File {
         file: path.to_owned(),
         source,
-    }
+    })
 }
 
 /// A name that every file system keeps apart from all others: what is no lower-case letter, digit,

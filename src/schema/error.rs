@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::shape::Difference;
 use super::trace::TraceError;
 use crate::error::Error;
+use crate::record::DecodeError;
 use crate::version::{MinReader, WriteVersion};
 
 /// Why [`check`](super::check) is not content.
@@ -15,8 +16,38 @@ use crate::version::{MinReader, WriteVersion};
 /// `Debug` prints what `Display` does, with the causes: that is what a test shows that unwraps it
 /// or returns it.
 #[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum SchemaError {
+#[error(transparent)]
+pub struct SchemaError(Box<Problem>);
+
+impl SchemaError {
+    /// The files that were written, since there were none to compare with. Empty when something
+    /// else is wrong: then none were.
+    #[must_use]
+    pub fn written(&self) -> &[PathBuf] {
+        match &*self.0 {
+            Problem::Written { files, .. } => files,
+            _ => &[],
+        }
+    }
+
+    /// Which stored value the current code refuses, and why.
+    pub(super) fn undecodable(&self) -> Option<(&str, &DecodeError)> {
+        match &*self.0 {
+            Problem::Undecodable { place, source, .. } => Some((place, source)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Problem> for SchemaError {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+/// What is wrong, with `transformer` by its name and `write` for its WRITE version.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
     /// Files were written, since there were none to compare with.
     #[error(
         "transformer {transformer:?} had nothing written down yet for WRITE version {write}, so \
@@ -24,9 +55,7 @@ pub enum SchemaError {
         listed(files)
     )]
     Written {
-        /// The transformer.
         transformer: String,
-        /// Its WRITE version.
         write: WriteVersion,
         /// What was written.
         files: Vec<PathBuf>,
@@ -39,9 +68,7 @@ pub enum SchemaError {
         next(*write)
     )]
     Changed {
-        /// The transformer.
         transformer: String,
-        /// Its WRITE version.
         write: WriteVersion,
         /// What changed.
         difference: Difference,
@@ -54,9 +81,7 @@ pub enum SchemaError {
          the data by a min_reader above {reader}, which costs a release the way back"
     )]
     NotAdditive {
-        /// The transformer.
         transformer: String,
-        /// Its WRITE version.
         write: WriteVersion,
         /// The older version whose code cannot decode what is written now.
         reader: WriteVersion,
@@ -72,14 +97,12 @@ pub enum SchemaError {
          `decode_course`"
     )]
     Undecodable {
-        /// The transformer.
         transformer: String,
         /// The version of the golden record.
         golden: WriteVersion,
         /// Which value.
         place: String,
-        /// Why.
-        source: Box<dyn StdError + Send + Sync>,
+        source: DecodeError,
     },
     /// A golden record no longer says what it said.
     #[error(
@@ -89,7 +112,6 @@ pub enum SchemaError {
         file.display()
     )]
     Misread {
-        /// The transformer.
         transformer: String,
         /// The version of the golden record.
         golden: WriteVersion,
@@ -109,7 +131,6 @@ pub enum SchemaError {
          themselves (`skip_serializing_if`, for instance, which stored bytes cannot bear)"
     )]
     NotReadBack {
-        /// The transformer.
         transformer: String,
         /// Which part of it.
         place: String,
@@ -124,9 +145,7 @@ pub enum SchemaError {
          written down already. A WRITE version never goes back: use a number above {found}"
     )]
     GoneBack {
-        /// The transformer.
         transformer: String,
-        /// Its WRITE version.
         write: WriteVersion,
         /// The highest one that was written down.
         found: WriteVersion,
@@ -134,9 +153,7 @@ pub enum SchemaError {
     /// The shape of the types cannot be found out.
     #[error("the types of transformer {transformer:?} cannot be traced: {source}")]
     Untraceable {
-        /// The transformer.
         transformer: String,
-        /// Why.
         source: TraceError,
     },
     /// A kept file is missing or not what was written.
@@ -155,27 +172,19 @@ pub enum SchemaError {
     /// instance).
     #[error("{place} of transformer {transformer:?} has no form in JSON")]
     NoJson {
-        /// The transformer.
         transformer: String,
         /// Which value.
         place: String,
-        /// Why.
         source: serde_json::Error,
     },
     /// The transformer could not collect the course, or its data could not be stored.
     #[error("transformer {transformer:?} cannot collect the course that it is checked with")]
-    Collect {
-        /// The transformer.
-        transformer: String,
-        /// Why.
-        source: Error,
-    },
+    Collect { transformer: String, source: Error },
     /// A file could not be read or written.
     #[error("{} cannot be read or written", file.display())]
     File {
         /// The file.
         file: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
 }

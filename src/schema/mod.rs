@@ -80,6 +80,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::directory::Directory;
+use self::error::Problem;
 use self::golden::Reading;
 use self::samples::Samples;
 use self::shape::{Schema, Shape, Type};
@@ -89,8 +90,6 @@ use crate::transformer::{self, Transformer};
 use crate::version::{Versions, WriteVersion};
 
 pub use error::SchemaError;
-pub use shape::Difference;
-pub use trace::TraceError;
 
 /// Checks a transformer's stored types against what `directory` knows of its versions; see the
 /// [module](self). `course` should have a block for every case of the data; what was written down
@@ -98,14 +97,14 @@ pub use trace::TraceError;
 ///
 /// # Errors
 /// Says what is wrong and what to do. After a first run for a WRITE version that is
-/// [`SchemaError::Written`].
+/// what [`SchemaError::written`] lists.
 pub fn check<T: Transformer>(
     transformer: &T,
     course: &Course,
     directory: impl AsRef<Path>,
 ) -> Result<(), SchemaError> {
     let name = transformer.name();
-    let failed = |source| SchemaError::Collect {
+    let failed = |source| Problem::Collect {
         transformer: name.to_owned(),
         source,
     };
@@ -121,7 +120,7 @@ pub fn check<T: Transformer>(
     let recorded = Recorded {
         name,
         versions: transformer.versions(),
-        schema: schema.map_err(|source| SchemaError::Untraceable {
+        schema: schema.map_err(|source| Problem::Untraceable {
             transformer: name.to_owned(),
             source,
         })?,
@@ -225,22 +224,24 @@ impl Recorded<'_> {
         for (path, bytes) in &missing {
             directory::create(path, bytes)?;
         }
-        Err(SchemaError::Written {
+        Err(SchemaError::from(Problem::Written {
             transformer: self.name.to_owned(),
             write: self.versions.write,
             files: missing.into_iter().map(|(path, _)| path).collect(),
-        })
+        }))
     }
 
     /// All schemas that are written down, none of them for a version above this code's.
     fn schemas(&self, files: &Directory) -> Result<BTreeMap<WriteVersion, Schema>, SchemaError> {
         let versions = files.versions()?;
         match versions.last() {
-            Some(&found) if found > self.versions.write => Err(SchemaError::GoneBack {
-                transformer: self.name.to_owned(),
-                write: self.versions.write,
-                found,
-            }),
+            Some(&found) if found > self.versions.write => {
+                Err(SchemaError::from(Problem::GoneBack {
+                    transformer: self.name.to_owned(),
+                    write: self.versions.write,
+                    found,
+                }))
+            }
             _ => versions
                 .into_iter()
                 .map(|version| Ok((version, self.written(&files.schema(version), version)?)))
@@ -281,11 +282,11 @@ impl Recorded<'_> {
     fn check_unchanged(&self, written: &Schema) -> Result<(), SchemaError> {
         match self.schema.change_since(written) {
             None => Ok(()),
-            Some(difference) => Err(SchemaError::Changed {
+            Some(difference) => Err(SchemaError::from(Problem::Changed {
                 transformer: self.name.to_owned(),
                 write: self.versions.write,
                 difference,
-            }),
+            })),
         }
     }
 
@@ -296,13 +297,13 @@ impl Recorded<'_> {
         let older = schemas.range(..write);
         for (&reader, schema) in older.filter(|(reader, _)| min_reader.admits(**reader)) {
             if let Some(difference) = self.schema.obstacle_for_readers_of(schema) {
-                return Err(SchemaError::NotAdditive {
+                return Err(SchemaError::from(Problem::NotAdditive {
                     transformer: self.name.to_owned(),
                     write,
                     reader,
                     min_reader,
                     difference,
-                });
+                }));
             }
         }
         Ok(())
@@ -319,7 +320,7 @@ impl Recorded<'_> {
         let golden = directory::read(&path)?.ok_or_else(|| gone(&path))?;
         let reading = match self.read_golden(&path, version, &golden) {
             // Nobody asks this code for data that its READ version refuses by the header.
-            Err(SchemaError::Undecodable { .. }) if !self.versions.read.accepts(version) => {
+            Err(error) if error.undecodable().is_some() && !self.versions.read.accepts(version) => {
                 return Ok(None);
             }
             reading => reading?,
@@ -382,8 +383,8 @@ impl Recorded<'_> {
     ) -> Result<(), SchemaError> {
         let said = Reading::from_json(&read_json(path)?)
             .ok_or_else(|| lost(path, "is not what a record says".to_owned()))?;
-        said.is_said_by(reading, schema)
-            .map_err(|unsaid| SchemaError::Misread {
+        said.is_said_by(reading, schema).map_err(|unsaid| {
+            SchemaError::from(Problem::Misread {
                 transformer: self.name.to_owned(),
                 golden: version,
                 file: path.to_owned(),
@@ -391,26 +392,29 @@ impl Recorded<'_> {
                 said: unsaid.said,
                 says: unsaid.says,
             })
+        })
     }
 
     /// `said` is what went into the record that the current code would store.
     fn check_what_is_read_back(&self, said: &Reading) -> Result<(), SchemaError> {
-        let failed = |place, said, says| SchemaError::NotReadBack {
-            transformer: self.name.to_owned(),
-            place,
-            said,
-            says,
+        let failed = |place, said, says| {
+            SchemaError::from(Problem::NotReadBack {
+                transformer: self.name.to_owned(),
+                place,
+                said,
+                says,
+            })
         };
         let bytes = golden::encode(self.name, self.versions, self.body);
-        match self.read_golden(Path::new(""), self.versions.write, &bytes) {
-            Ok(read) => said
-                .is_said_by(&read, &self.schema)
-                .map_err(|unsaid| failed(unsaid.place, unsaid.said, unsaid.says)),
-            Err(SchemaError::Undecodable { place, source, .. }) => {
-                Err(failed(place, "stored".to_owned(), source.to_string()))
+        let read = self.read_golden(Path::new(""), self.versions.write, &bytes);
+        let read = read.map_err(|error| match error.undecodable() {
+            Some((place, cause)) => {
+                failed(place.to_owned(), "stored".to_owned(), cause.to_string())
             }
-            Err(error) => Err(error),
-        }
+            None => error,
+        })?;
+        said.is_said_by(&read, &self.schema)
+            .map_err(|unsaid| failed(unsaid.place, unsaid.said, unsaid.says))
     }
 
     fn read_golden(
@@ -445,12 +449,12 @@ impl Recorded<'_> {
             Ok(value) => Ok(value),
             Err(ReadError::NoJson(error)) => Err(error),
             Err(ReadError::Undecodable(error)) => {
-                return Err(SchemaError::Undecodable {
+                return Err(SchemaError::from(Problem::Undecodable {
                     transformer: self.name.to_owned(),
                     golden,
                     place: place.to_owned(),
-                    source: Box::new(error),
-                });
+                    source: error,
+                }));
             }
         };
         self.json(place, value)
@@ -462,10 +466,12 @@ impl Recorded<'_> {
         value: Result<Value, serde_json::Error>,
     ) -> Result<Value, SchemaError> {
         let settled = value.and_then(|value| json::settled(&value));
-        settled.map_err(|source| SchemaError::NoJson {
-            transformer: self.name.to_owned(),
-            place: place.to_owned(),
-            source,
+        settled.map_err(|source| {
+            SchemaError::from(Problem::NoJson {
+                transformer: self.name.to_owned(),
+                place: place.to_owned(),
+                source,
+            })
         })
     }
 }
@@ -496,8 +502,8 @@ fn gone(path: &Path) -> SchemaError {
 }
 
 fn lost(path: &Path, problem: String) -> SchemaError {
-    SchemaError::Lost {
+    SchemaError::from(Problem::Lost {
         file: path.to_owned(),
         problem,
-    }
+    })
 }

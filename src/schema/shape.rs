@@ -84,7 +84,7 @@ pub(super) enum Kind {
 
 /// Where two schemas part, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub(super) struct Difference {
     place: String,
     what: String,
 }

@@ -19,7 +19,7 @@ use super::shape::{Schema, Shape, Type};
 
 /// Why a type's shape cannot be found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceError(String);
+pub(crate) struct TraceError(String);
 
 impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
