@@ -353,6 +353,19 @@ fn all_but_a_field_at_the_end_of_the_outermost_struct_is_not_additive() {
 }
 
 #[test]
+fn a_field_appended_to_a_struct_that_contains_itself_is_not_additive() {
+    without_conversion! {
+        Section { title: String, below: Vec<Section>, }
+        LongerSection { title: String, below: Vec<LongerSection>, minutes: u32, }
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    accept::<Section, ()>((1, 1, 1), directory.path());
+    let words = ["code of version 1", "`block.below[].minutes` (u32) is new"];
+    refuse::<LongerSection, ()>((1, 2, 1), directory.path(), &words);
+}
+
+#[test]
 fn names_of_types_may_change() {
     without_conversion! {
         Same { title: String, weight: Option<f64>, place: SamePlace, kind: Wrapped, }

@@ -69,6 +69,8 @@ mod directory;
 mod error;
 mod golden;
 mod json;
+#[cfg(test)]
+pub(crate) mod own;
 mod samples;
 mod shape;
 mod trace;
@@ -82,14 +84,16 @@ use serde_json::Value;
 use self::directory::Directory;
 use self::error::Problem;
 use self::golden::Reading;
-use self::samples::Samples;
-use self::shape::{Schema, Shape, Type};
+use self::shape::{Schema, Type};
 use crate::modulestore::Course;
 use crate::record::{Body, DecodeError, Entry};
 use crate::transformer::{self, Transformer};
 use crate::version::{Versions, WriteVersion};
 
 pub use error::SchemaError;
+pub(crate) use samples::Samples;
+pub(crate) use shape::Shape;
+pub(crate) use trace::trace;
 
 /// Checks a transformer's stored types against what `directory` knows of its versions; see the
 /// [module](self). `course` should have a block for every case of the data; what was written down
@@ -116,7 +120,7 @@ pub fn check<T: Transformer>(
     // What cannot be serialized here could not be encoded above.
     let _ = values.map(|value| samples.take_from(value)).count();
     let _ = samples.take_from(collected.course());
-    let schema = trace::trace::<T::BlockData, T::CourseData>(&samples);
+    let schema = trace::<T::BlockData, T::CourseData>(&samples);
     let recorded = Recorded {
         name,
         versions: transformer.versions(),

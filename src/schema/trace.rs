@@ -683,3 +683,288 @@ fn bytes(sample: &Plain) -> Option<&[u8]> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[expect(dead_code, reason = "types are read, their values are not used")]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What a type looks like, and the types in it.
+    #[track_caller]
+    fn check<T: for<'de> Deserialize<'de>>(expected: Value, expected_types: Value) {
+        let samples = Samples::default();
+        let schema = trace::<T, ()>(&samples).unwrap();
+        let expected = Value::from(vec![expected, expected_types]);
+        assert_eq!(json!([schema.block, schema.types]), expected);
+    }
+
+    #[track_caller]
+    fn refuse<T: for<'de> Deserialize<'de>>(words: &str) {
+        let samples = Samples::default();
+        let error = trace::<T, ()>(&samples).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(!error.contains(OWN), "{error:?}");
+    }
+
+    #[test]
+    fn every_kind_of_value_has_a_shape() {
+        check::<(bool, char, String, Box<str>)>(
+            json!({"tuple": ["bool", "char", "text", "text"]}),
+            json!({}),
+        );
+        check::<(i8, i16, i32, i64, i128, isize)>(
+            json!({"tuple": ["i8", "i16", "i32", "i64", "i128", "i64"]}),
+            json!({}),
+        );
+        check::<(u8, u16, u32, u64, u128, usize)>(
+            json!({"tuple": ["u8", "u16", "u32", "u64", "u128", "u64"]}),
+            json!({}),
+        );
+        check::<(f32, Option<f64>, HashSet<u8>, BTreeMap<String, [u16; 2]>)>(
+            json!({"tuple": [
+                "f32",
+                {"option": "f64"},
+                {"list": "u8"},
+                {"map": ["text", {"tuple": ["u16", "u16"]}]},
+            ]}),
+            json!({}),
+        );
+        check::<std::num::NonZeroU8>(json!("u8"), json!({}));
+    }
+
+    #[derive(Deserialize)]
+    struct Tree {
+        children: Vec<Tree>,
+        parent: Option<Box<Tree>>,
+        by_name: BTreeMap<String, Tree>,
+        leaf: Option<Leaf>,
+    }
+
+    #[derive(Deserialize)]
+    struct Leaf(u8, Vec<Kind>);
+
+    #[derive(Deserialize)]
+    enum Kind {
+        Round,
+        Long {
+            tree: Box<Option<Tree>>,
+            side: Option<Side>,
+        },
+    }
+
+    #[derive(Deserialize)]
+    enum Side {
+        Left(u8),
+        Right(u8, Vec<u16>),
+        Both,
+    }
+
+    #[test]
+    fn a_type_that_contains_itself_is_followed_to_all_its_ends() {
+        let tree = json!({"type": "Tree"});
+        check::<Tree>(
+            tree.clone(),
+            json!({
+                "Tree": {"struct": [
+                    ["children", {"list": tree}],
+                    ["parent", {"option": tree}],
+                    ["by_name", {"map": ["text", tree]}],
+                    ["leaf", {"option": {"type": "Leaf"}}],
+                ]},
+                "Leaf": {"tuple": ["u8", {"list": {"type": "Kind"}}]},
+                "Kind": {"enum": [
+                    ["Round", "unit"],
+                    ["Long", {"struct": [
+                        ["tree", {"option": tree}],
+                        ["side", {"option": {"type": "Side"}}],
+                    ]}],
+                ]},
+                "Side": {"enum": [
+                    ["Left", {"newtype": "u8"}],
+                    ["Right", {"tuple": ["u8", {"list": "u16"}]}],
+                    ["Both", "unit"],
+                ]},
+            }),
+        );
+    }
+
+    #[derive(Deserialize)]
+    enum Expression {
+        Sum(Box<Expression>, Box<Expression>),
+        Call { name: String, of: Vec<Expression> },
+        Negative(Box<Expression>),
+        Number(i64),
+    }
+
+    #[test]
+    fn an_enum_that_ends_only_in_its_last_variant_is_followed() {
+        let expression = json!({"type": "Expression"});
+        check::<Expression>(
+            expression.clone(),
+            json!({"Expression": {"enum": [
+                ["Sum", {"tuple": [expression, expression]}],
+                ["Call", {"struct": [["name", "text"], ["of", {"list": expression}]]}],
+                ["Negative", {"newtype": expression}],
+                ["Number", {"newtype": "i64"}],
+            ]}}),
+        );
+    }
+
+    #[derive(Deserialize)]
+    struct Wrapper<T> {
+        value: T,
+    }
+
+    mod other {
+        use serde::Deserialize;
+
+        #[derive(Deserialize)]
+        pub(super) struct Leaf {
+            name: String,
+        }
+    }
+
+    #[test]
+    fn types_with_the_same_name_are_told_apart() {
+        check::<(
+            Wrapper<u8>,
+            Wrapper<other::Leaf>,
+            Wrapper<Leaf>,
+            Wrapper<u8>,
+        )>(
+            json!({"tuple": [
+                {"type": "Wrapper"},
+                {"type": "Wrapper 2"},
+                {"type": "Wrapper 3"},
+                {"type": "Wrapper"},
+            ]}),
+            json!({
+                "Wrapper": {"struct": [["value", "u8"]]},
+                "Wrapper 2": {"struct": [["value", {"type": "Leaf"}]]},
+                "Wrapper 3": {"struct": [["value", {"type": "Leaf 2"}]]},
+                "Leaf": {"struct": [["name", "text"]]},
+                "Leaf 2": {"tuple": ["u8", {"list": {"type": "Kind"}}]},
+                "Kind": json!({"enum": [
+                    ["Round", "unit"],
+                    ["Long", {"struct": [
+                        ["tree", {"option": {"type": "Tree"}}],
+                        ["side", {"option": {"type": "Side"}}],
+                    ]}],
+                ]}),
+                "Side": {"enum": [
+                    ["Left", {"newtype": "u8"}],
+                    ["Right", {"tuple": ["u8", {"list": "u16"}]}],
+                    ["Both", "unit"],
+                ]},
+                "Tree": {"struct": [
+                    ["children", {"list": {"type": "Tree"}}],
+                    ["parent", {"option": {"type": "Tree"}}],
+                    ["by_name", {"map": ["text", {"type": "Tree"}]}],
+                    ["leaf", {"option": {"type": "Leaf 2"}}],
+                ]},
+            }),
+        );
+    }
+
+    #[derive(Deserialize)]
+    struct Endless {
+        again: Box<Endless>,
+    }
+
+    #[derive(Deserialize)]
+    enum Never {}
+
+    #[derive(Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        One { value: u8 },
+    }
+
+    /// Reads a number or a text, as what comes before it says.
+    struct Fickle;
+
+    /// Asks for three values and reads one.
+    struct Hasty;
+
+    macro_rules! read_by_hand {
+        ($($name:ident: |$seq:ident| $read:block)*) => {$(
+            impl<'de> Deserialize<'de> for $name {
+                fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                    struct Values;
+                    impl<'de> Visitor<'de> for Values {
+                        type Value = $name;
+
+                        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                            f.write_str("values")
+                        }
+
+                        fn visit_seq<A>(self, mut $seq: A) -> Result<$name, A::Error>
+                        where
+                            A: de::SeqAccess<'de>,
+                        {
+                            $read
+                            Ok($name)
+                        }
+                    }
+                    from.deserialize_tuple(3, Values)
+                }
+            }
+        )*};
+    }
+
+    read_by_hand! {
+        Fickle: |seq| {
+            if let Some(Side::Both) = seq.next_element()? {
+                seq.next_element::<u8>()?;
+            } else {
+                seq.next_element::<String>()?;
+            }
+        }
+        Hasty: |seq| {
+            seq.next_element::<u8>()?;
+        }
+    }
+
+    /// Contains itself without a name of its own.
+    struct Nameless;
+
+    impl<'de> Deserialize<'de> for Nameless {
+        fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            Vec::<Self>::deserialize(deserializer).map(|_| Self)
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_traced_is_named_with_the_reason() {
+        refuse::<Endless>("contains itself and comes to no end");
+        refuse::<Nameless>("contains itself and comes to no end");
+        refuse::<Never>("Never is an enum without variants");
+        refuse::<Tagged>("trace::tests::Tagged asks what there is to read");
+        refuse::<Fickle>("Fickle` reads depends on the values");
+        refuse::<Hasty>("`block` is never asked for");
+        refuse::<(u8, crate::UsageKey)>("UsageKey refuses the value \"1\"");
+    }
+
+    #[test]
+    fn text_and_bytes_may_be_borrowed() {
+        #[derive(Deserialize)]
+        struct Borrowing<'a> {
+            text: &'a str,
+            #[serde(borrow)]
+            pairs: Vec<(&'a str, &'a [u8])>,
+        }
+
+        let mut samples = Samples::default();
+        samples.take_from("some text").unwrap();
+        let schema = trace::<Borrowing<'_>, ()>(&samples).unwrap();
+        let expected = json!({"struct": [
+            ["text", "text"],
+            ["pairs", {"list": {"tuple": ["text", "bytes"]}}],
+        ]});
+        assert_eq!(json!(schema.types["Borrowing"]), expected);
+    }
+}

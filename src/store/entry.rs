@@ -226,3 +226,70 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<CourseEntry, RecordError> 
         failures: row.failures,
     })
 }
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::schema::own::schemas;
+    use crate::schema::{Recorded, Samples, SchemaError, trace};
+    use crate::version::{ReadVersion, Versions};
+
+    /// A row with everything that a row can hold.
+    fn entry() -> CourseEntry {
+        let course: CourseKey = "course-v1:Org+Course+Run".parse().unwrap();
+        let write_version = WriteVersion::new(3).unwrap();
+        let generation = Generation::new(7);
+        let name = "start_date".to_owned();
+        let key = RecordKey::record(&course, &name);
+        let meta = Meta {
+            write_version,
+            min_reader: MinReader::ANY,
+            generation,
+        };
+        let body = ColumnWriter::new().finish(b"").unwrap();
+        let record = record::encode(key.as_bytes(), meta, &body);
+        let record = RecordEntry {
+            name,
+            header: Header::read(key.as_bytes(), &record).unwrap(),
+            header_bytes: *record.first_chunk().unwrap(),
+        };
+        let failure = Failure {
+            transformer: "visibility".to_owned(),
+            write_version,
+            attempts: 2,
+            error: "no".to_owned(),
+        };
+        CourseEntry {
+            course,
+            generation,
+            source_version: SourceVersion::new("v1").unwrap(),
+            origin: Some("a/place".to_owned()),
+            blocks: 3,
+            errors: 1,
+            warnings: 2,
+            records: vec![record],
+            failures: vec![failure],
+        }
+    }
+
+    #[test]
+    fn a_row_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        let entry = entry();
+        let key = RecordKey::row(&entry.course);
+        let row = Record::open(key.as_bytes(), entry.encode().unwrap()).unwrap();
+        let row = row.column().course_wide().unwrap().bytes().to_vec();
+        let samples = Samples::default();
+        let recorded = Recorded {
+            name: "@row",
+            versions: Versions::new(ReadVersion::new(1), SCHEMA),
+            schema: trace::<(), Row<'_>>(&samples).unwrap(),
+            body: &ColumnWriter::new().finish(&row).unwrap(),
+            read_block: &|_| Ok(serde_json::Value::Null),
+            read_course: &|entry| {
+                let row: Row<'_> = entry.decode()?;
+                Ok(serde_json::to_value(row)?)
+            },
+        };
+        recorded.check(&schemas(), None)
+    }
+}
