@@ -6,6 +6,8 @@
 //! `COURSEBLOCKS_MODEL=deep` explores configurations that take minutes and gigabytes.
 
 mod explore;
+mod operator;
+mod put;
 mod rules;
 mod state;
 mod steps;
@@ -13,7 +15,7 @@ mod trace;
 
 use std::collections::BTreeSet;
 
-use rules::{Config, Grain, Presence, Property, Release, Rules, release};
+use rules::{Config, Grain, Poison, Presence, Property, Release, Rules, release};
 
 use Property::{
     ContentIsRemembered, GateIsInReach, NoWorkerIsLockedOut, NoWorkerMeetsTooNew, NoWriteIsLost,
@@ -61,6 +63,7 @@ const MAIN: Config = Config {
     queue: Presence::Absent,
     deletes: Presence::Present,
     retires: Presence::Absent,
+    poison: None,
     grain: Grain::Coarse,
     rules: Rules::ALL,
 };
@@ -78,6 +81,16 @@ const TWO_TRANSFORMERS: Config = Config {
     workers: 2,
     contents: 1,
     ..MAIN
+};
+
+const INTRODUCTION: Config = Config {
+    name: "a transformer is introduced",
+    transformers: 2,
+    releases: &[
+        release('A', (1, 1), None),
+        release('B', (2, 1), Some((1, 1))),
+    ],
+    ..SMALL
 };
 
 const FINE: Config = Config {
@@ -112,6 +125,54 @@ const RETIRING: Config = Config {
     retires: Presence::Present,
     ..SMALL
 };
+
+const FAILING: Config = Config {
+    name: "a transformer that fails until its third version",
+    releases: &[
+        release('A', (1, 1), None),
+        release('B', (2, 1), None),
+        release('C', (3, 1), None),
+    ],
+    poison: Some(Poison {
+        content: 2,
+        fixed_in: 3,
+    }),
+    ..SMALL
+};
+
+const DEEP: &[Config] = &[
+    Config {
+        name: "each get and commit of a queue by itself",
+        grain: Grain::Fine,
+        ..QUEUE
+    },
+    Config {
+        name: "each get and commit by itself, a shape is dropped",
+        grain: Grain::Fine,
+        ..SHAPES
+    },
+    Config {
+        name: "2 courses, 3 workers",
+        workers: 3,
+        ..COURSES
+    },
+    Config {
+        name: "each get and commit by itself, 2 transformers, 3 versions",
+        grain: Grain::Fine,
+        ..TWO_TRANSFORMERS
+    },
+    Config {
+        name: "each get and commit by itself, 3 workers",
+        workers: 3,
+        ..FINE
+    },
+    Config {
+        name: "2 workers, 2 transformers, 3 versions and a queue",
+        workers: 2,
+        queue: Presence::Present,
+        ..MAIN
+    },
+];
 
 /// Explores everything and expects exactly these properties not to hold.
 #[track_caller]
@@ -153,7 +214,15 @@ fn it_holds_with_each_get_and_each_commit_as_a_step() {
 
 #[test]
 fn it_holds_for_the_configurations_that_rules_are_taken_from() {
-    for config in [SMALL, TWO_TRANSFORMERS, QUEUE, SHAPES, RETIRING] {
+    for config in [
+        SMALL,
+        TWO_TRANSFORMERS,
+        QUEUE,
+        SHAPES,
+        INTRODUCTION,
+        RETIRING,
+        FAILING,
+    ] {
         check(&config, &[]);
     }
 }
@@ -172,6 +241,16 @@ fn it_holds_for_three_workers_and_a_queue() {
         },
         &[],
     );
+}
+
+#[test]
+fn it_holds_deeper_where_that_is_asked_for() {
+    if std::env::var_os("COURSEBLOCKS_MODEL").is_none_or(|model| model != "deep") {
+        return;
+    }
+    for config in DEEP {
+        check(config, &[]);
+    }
 }
 
 #[test]
@@ -239,11 +318,39 @@ fn a_reserved_course_that_is_not_sealed_keeps_the_gate_closed() {
 
 #[test]
 fn the_latch_looks_again_at_what_the_census_was_judged_by() {
-    without(
-        &RETIRING,
-        |rules| rules.latch_precondition = false,
-        &[OpenGateIsTrue],
-    );
+    let both = |rules: &mut Rules| {
+        rules.latch_requires_floors = false;
+        rules.latch_requires_fleet = false;
+    };
+    without(&RETIRING, both, &[OpenGateIsTrue]);
+}
+
+/// Who joins later than the latch changes nothing about it, so who joins earlier does not, either.
+#[test]
+fn no_property_stands_on_the_fleet_being_the_same_at_the_latch() {
+    for config in [
+        SMALL,
+        TWO_TRANSFORMERS,
+        QUEUE,
+        SHAPES,
+        INTRODUCTION,
+        RETIRING,
+        FAILING,
+    ] {
+        without(&config, |rules| rules.latch_requires_fleet = false, &[]);
+    }
+}
+
+#[test]
+fn a_failure_of_old_code_does_not_stand_in_for_a_record() {
+    let rule = |rules: &mut Rules| rules.failures_reach_the_floor = false;
+    without(&FAILING, rule, &[SealedFloorHolds, OpenGateIsTrue]);
+}
+
+#[test]
+fn a_worker_that_joins_while_a_floor_is_raised_is_seen() {
+    let rule = |rules: &mut Rules| rules.raise_requires_fleet = false;
+    without(&FINE, rule, &[NoWorkerIsLockedOut]);
 }
 
 #[test]
@@ -255,7 +362,8 @@ fn a_gate_goes_before_the_data_of_a_retired_transformer() {
 #[test]
 fn a_release_that_does_not_know_a_transformer_keeps_its_data() {
     let rule = |rules: &mut Rules| rules.whole_brings_what_is_floored = false;
-    without(&TWO_TRANSFORMERS, rule, &[SealedFloorHolds, OpenGateIsTrue]);
+    let broken = [NoWriteIsLost, SealedFloorHolds, OpenGateIsTrue];
+    without(&INTRODUCTION, rule, &broken);
 }
 
 #[test]
@@ -293,7 +401,15 @@ fn an_expired_lease_that_stays_can_be_renewed_below_the_floor() {
 /// It tells a worker early that it was taken for dead. What keeps its puts out is the floor.
 #[test]
 fn no_property_stands_on_the_lease_check_of_a_put() {
-    for config in [SMALL, TWO_TRANSFORMERS, QUEUE, SHAPES, RETIRING] {
+    for config in [
+        SMALL,
+        TWO_TRANSFORMERS,
+        QUEUE,
+        SHAPES,
+        INTRODUCTION,
+        RETIRING,
+        FAILING,
+    ] {
         without(&config, |rules| rules.lease_check = false, &[]);
     }
 }
