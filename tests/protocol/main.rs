@@ -15,7 +15,8 @@ mod trace;
 
 use std::collections::BTreeSet;
 
-use rules::{Config, Grain, Poison, Presence, Property, Release, Rules, release};
+use rules::{Config, Grain, Poison, Presence, Property, Release, Rules, TRANSFORMERS, release};
+use state::{Base, Claim, Lease, Operator, Phase, Row, Snapshot, State, Task, Worker};
 
 use Property::{
     ContentIsRemembered, GateIsInReach, NoWorkerIsLockedOut, NoWorkerMeetsTooNew, NoWriteIsLost,
@@ -200,6 +201,64 @@ fn without(config: &Config, rule: impl Fn(&mut Rules), broken: &[Property]) {
     let mut config = config.clone();
     rule(&mut config.rules);
     check(&config, broken);
+}
+
+#[test]
+fn a_packed_state_says_everything_but_who_is_who() {
+    let [mut last, mut first] = [SMALL.initial(); 2];
+    let highest = Worker {
+        phase: Phase::Fenced,
+        release: 3,
+        lease: Lease::Overtaken,
+        course: 1,
+        claim: Claim::Lost,
+        content: 3,
+        base: Base::Absent,
+        snapshot: Snapshot::Absent,
+        checked: [true; TRANSFORMERS],
+    };
+    last.workers[2] = highest;
+    first.workers[0] = highest;
+    let changes: [fn(&mut State); 18] = [
+        |state: &mut State| state.courses[0].row = Row::Reserved,
+        |state| state.courses[1].row = Row::Of(2),
+        |state| state.courses[0].versions = [3, 1],
+        |state| state.courses[1].failed = [1, 3],
+        |state| state.courses[0].sealed = [true, false],
+        |state| state.courses[1].scanned = [false, true],
+        |state| state.courses[0].content = 3,
+        |state| state.courses[1].acknowledged = 3,
+        |state| state.courses[0].is_hook_due = true,
+        |state| state.courses[1].task = Task::Claimed,
+        |state| state.courses[0].again = true,
+        |state| state.floors = [3, 2],
+        |state| state.min_readers = [2, 3],
+        |state| state.gates = [3, 1],
+        |state| state.is_retired = true,
+        |state| state.operator = Operator::Seals { course: 1 },
+        |state| {
+            state.operator = Operator::Raises {
+                transformer: 1,
+                release: 3,
+                is_late: true,
+            }
+        },
+        |state| {
+            state.operator = Operator::Judges {
+                transformer: 1,
+                target: 3,
+                next: 2,
+            }
+        },
+    ];
+    for change in changes {
+        assert_eq!(last.pack(), first.pack());
+        let before = first.pack();
+        change(&mut last);
+        change(&mut first);
+        assert_ne!(first.pack(), before);
+        assert_eq!(State::unpack(last.pack()), first);
+    }
 }
 
 #[test]
