@@ -6,6 +6,8 @@
 //! `COURSEBLOCKS_MODEL=deep` explores configurations that take minutes and gigabytes.
 
 mod explore;
+mod operator;
+mod put;
 mod rules;
 mod state;
 mod steps;
@@ -13,7 +15,8 @@ mod trace;
 
 use std::collections::BTreeSet;
 
-use rules::{Config, Grain, Presence, Property, Release, Rules, release};
+use rules::{Config, Grain, Poison, Presence, Property, Release, Rules, TRANSFORMERS, release};
+use state::{Base, Claim, Lease, Operator, Phase, Row, Snapshot, State, Task, Worker};
 
 use Property::{
     ContentIsRemembered, GateIsInReach, NoWorkerIsLockedOut, NoWorkerMeetsTooNew, NoWriteIsLost,
@@ -61,6 +64,7 @@ const MAIN: Config = Config {
     queue: Presence::Absent,
     deletes: Presence::Present,
     retires: Presence::Absent,
+    poison: None,
     grain: Grain::Coarse,
     rules: Rules::ALL,
 };
@@ -78,6 +82,16 @@ const TWO_TRANSFORMERS: Config = Config {
     workers: 2,
     contents: 1,
     ..MAIN
+};
+
+const INTRODUCTION: Config = Config {
+    name: "a transformer is introduced",
+    transformers: 2,
+    releases: &[
+        release('A', (1, 1), None),
+        release('B', (2, 1), Some((1, 1))),
+    ],
+    ..SMALL
 };
 
 const FINE: Config = Config {
@@ -113,6 +127,54 @@ const RETIRING: Config = Config {
     ..SMALL
 };
 
+const FAILING: Config = Config {
+    name: "a transformer that fails until its third version",
+    releases: &[
+        release('A', (1, 1), None),
+        release('B', (2, 1), None),
+        release('C', (3, 1), None),
+    ],
+    poison: Some(Poison {
+        content: 2,
+        fixed_in: 3,
+    }),
+    ..SMALL
+};
+
+const DEEP: &[Config] = &[
+    Config {
+        name: "each get and commit of a queue by itself",
+        grain: Grain::Fine,
+        ..QUEUE
+    },
+    Config {
+        name: "each get and commit by itself, a shape is dropped",
+        grain: Grain::Fine,
+        ..SHAPES
+    },
+    Config {
+        name: "2 courses, 3 workers",
+        workers: 3,
+        ..COURSES
+    },
+    Config {
+        name: "each get and commit by itself, 2 transformers, 3 versions",
+        grain: Grain::Fine,
+        ..TWO_TRANSFORMERS
+    },
+    Config {
+        name: "each get and commit by itself, 3 workers",
+        workers: 3,
+        ..FINE
+    },
+    Config {
+        name: "2 workers, 2 transformers, 3 versions and a queue",
+        workers: 2,
+        queue: Presence::Present,
+        ..MAIN
+    },
+];
+
 /// Explores everything and expects exactly these properties not to hold.
 #[track_caller]
 fn check(config: &Config, broken: &[Property]) {
@@ -142,6 +204,64 @@ fn without(config: &Config, rule: impl Fn(&mut Rules), broken: &[Property]) {
 }
 
 #[test]
+fn a_packed_state_says_everything_but_who_is_who() {
+    let [mut last, mut first] = [SMALL.initial(); 2];
+    let highest = Worker {
+        phase: Phase::Fenced,
+        release: 3,
+        lease: Lease::Overtaken,
+        course: 1,
+        claim: Claim::Lost,
+        content: 3,
+        base: Base::Absent,
+        snapshot: Snapshot::Absent,
+        checked: [true; TRANSFORMERS],
+    };
+    last.workers[2] = highest;
+    first.workers[0] = highest;
+    let changes: [fn(&mut State); 18] = [
+        |state: &mut State| state.courses[0].row = Row::Reserved,
+        |state| state.courses[1].row = Row::Of(2),
+        |state| state.courses[0].versions = [3, 1],
+        |state| state.courses[1].failed = [1, 3],
+        |state| state.courses[0].sealed = [true, false],
+        |state| state.courses[1].scanned = [false, true],
+        |state| state.courses[0].content = 3,
+        |state| state.courses[1].acknowledged = 3,
+        |state| state.courses[0].is_hook_due = true,
+        |state| state.courses[1].task = Task::Claimed,
+        |state| state.courses[0].again = true,
+        |state| state.floors = [3, 2],
+        |state| state.min_readers = [2, 3],
+        |state| state.gates = [3, 1],
+        |state| state.is_retired = true,
+        |state| state.operator = Operator::Seals { course: 1 },
+        |state| {
+            state.operator = Operator::Raises {
+                transformer: 1,
+                release: 3,
+                is_late: true,
+            }
+        },
+        |state| {
+            state.operator = Operator::Judges {
+                transformer: 1,
+                target: 3,
+                next: 2,
+            }
+        },
+    ];
+    for change in changes {
+        assert_eq!(last.pack(), first.pack());
+        let before = first.pack();
+        change(&mut last);
+        change(&mut first);
+        assert_ne!(first.pack(), before);
+        assert_eq!(State::unpack(last.pack()), first);
+    }
+}
+
+#[test]
 fn three_workers_of_three_releases_keep_two_transformers_safe() {
     check(&MAIN, &[]);
 }
@@ -153,7 +273,15 @@ fn it_holds_with_each_get_and_each_commit_as_a_step() {
 
 #[test]
 fn it_holds_for_the_configurations_that_rules_are_taken_from() {
-    for config in [SMALL, TWO_TRANSFORMERS, QUEUE, SHAPES, RETIRING] {
+    for config in [
+        SMALL,
+        TWO_TRANSFORMERS,
+        QUEUE,
+        SHAPES,
+        INTRODUCTION,
+        RETIRING,
+        FAILING,
+    ] {
         check(&config, &[]);
     }
 }
@@ -172,6 +300,16 @@ fn it_holds_for_three_workers_and_a_queue() {
         },
         &[],
     );
+}
+
+#[test]
+fn it_holds_deeper_where_that_is_asked_for() {
+    if std::env::var_os("COURSEBLOCKS_MODEL").is_none_or(|model| model != "deep") {
+        return;
+    }
+    for config in DEEP {
+        check(config, &[]);
+    }
 }
 
 #[test]
@@ -239,11 +377,39 @@ fn a_reserved_course_that_is_not_sealed_keeps_the_gate_closed() {
 
 #[test]
 fn the_latch_looks_again_at_what_the_census_was_judged_by() {
-    without(
-        &RETIRING,
-        |rules| rules.latch_precondition = false,
-        &[OpenGateIsTrue],
-    );
+    let both = |rules: &mut Rules| {
+        rules.latch_requires_floors = false;
+        rules.latch_requires_fleet = false;
+    };
+    without(&RETIRING, both, &[OpenGateIsTrue]);
+}
+
+/// Who joins later than the latch changes nothing about it, so who joins earlier does not, either.
+#[test]
+fn no_property_stands_on_the_fleet_being_the_same_at_the_latch() {
+    for config in [
+        SMALL,
+        TWO_TRANSFORMERS,
+        QUEUE,
+        SHAPES,
+        INTRODUCTION,
+        RETIRING,
+        FAILING,
+    ] {
+        without(&config, |rules| rules.latch_requires_fleet = false, &[]);
+    }
+}
+
+#[test]
+fn a_failure_of_old_code_does_not_stand_in_for_a_record() {
+    let rule = |rules: &mut Rules| rules.failures_reach_the_floor = false;
+    without(&FAILING, rule, &[SealedFloorHolds, OpenGateIsTrue]);
+}
+
+#[test]
+fn a_worker_that_joins_while_a_floor_is_raised_is_seen() {
+    let rule = |rules: &mut Rules| rules.raise_requires_fleet = false;
+    without(&FINE, rule, &[NoWorkerIsLockedOut]);
 }
 
 #[test]
@@ -255,7 +421,8 @@ fn a_gate_goes_before_the_data_of_a_retired_transformer() {
 #[test]
 fn a_release_that_does_not_know_a_transformer_keeps_its_data() {
     let rule = |rules: &mut Rules| rules.whole_brings_what_is_floored = false;
-    without(&TWO_TRANSFORMERS, rule, &[SealedFloorHolds, OpenGateIsTrue]);
+    let broken = [NoWriteIsLost, SealedFloorHolds, OpenGateIsTrue];
+    without(&INTRODUCTION, rule, &broken);
 }
 
 #[test]
@@ -293,7 +460,15 @@ fn an_expired_lease_that_stays_can_be_renewed_below_the_floor() {
 /// It tells a worker early that it was taken for dead. What keeps its puts out is the floor.
 #[test]
 fn no_property_stands_on_the_lease_check_of_a_put() {
-    for config in [SMALL, TWO_TRANSFORMERS, QUEUE, SHAPES, RETIRING] {
+    for config in [
+        SMALL,
+        TWO_TRANSFORMERS,
+        QUEUE,
+        SHAPES,
+        INTRODUCTION,
+        RETIRING,
+        FAILING,
+    ] {
         without(&config, |rules| rules.lease_check = false, &[]);
     }
 }

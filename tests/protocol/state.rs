@@ -102,6 +102,8 @@ pub(crate) struct Course {
     pub(crate) row: Row,
     /// By transformer, 0 where there is no record.
     pub(crate) versions: [u8; TRANSFORMERS],
+    /// The version of the code that failed on this content, by transformer; 0 where none did.
+    pub(crate) failed: [u8; TRANSFORMERS],
     /// Whether the row's `floor_epoch` is at least that of the transformer's floor.
     pub(crate) sealed: [bool; TRANSFORMERS],
     /// Whether the seal has passed here since the transformer's floor was raised. Nobody in the
@@ -139,6 +141,8 @@ pub(crate) enum Operator {
     Raises {
         transformer: u8,
         release: u8,
+        /// Whether the fleet has changed since. Never, where raising looks at that.
+        is_late: bool,
     },
     /// It has read the row of a course.
     Seals {
@@ -172,6 +176,18 @@ impl Worker {
             release: self.release,
             lease: self.lease,
             ..Self::OUT
+        }
+    }
+
+    /// The same process about to begin the same put, if it has a claim to see to.
+    pub(crate) fn begins_again(self) -> Self {
+        if self.claim == Claim::None {
+            return self.joined();
+        }
+        Self {
+            course: self.course,
+            claim: self.claim,
+            ..self.joined()
         }
     }
 
@@ -230,7 +246,7 @@ impl State {
             (a, b) = (b, a);
         }
         let mut store = pack_course(&self.courses[0]);
-        store = store << 18 | pack_course(&self.courses[1]);
+        store = store << 22 | pack_course(&self.courses[1]);
         store = store << 2 | u64::from(self.floors[0]);
         store = store << 2 | u64::from(self.floors[1]);
         store = store << 2 | u64::from(self.gates[0]);
@@ -254,7 +270,7 @@ impl State {
                 unpack_worker(workers >> WORKER_BITS),
                 unpack_worker(workers),
             ],
-            courses: [unpack_course(store >> 38), unpack_course(store >> 20)],
+            courses: [unpack_course(store >> 42), unpack_course(store >> 20)],
             floors: [bits(store >> 18, 3), bits(store >> 16, 3)],
             gates: [bits(store >> 14, 3), bits(store >> 12, 3)],
             min_readers: [bits(store >> 10, 3), bits(store >> 8, 3)],
@@ -324,6 +340,8 @@ fn pack_course(course: &Course) -> u64 {
     };
     packed = packed << 2 | u64::from(course.versions[0]);
     packed = packed << 2 | u64::from(course.versions[1]);
+    packed = packed << 2 | u64::from(course.failed[0]);
+    packed = packed << 2 | u64::from(course.failed[1]);
     packed = packed << 1 | u64::from(course.sealed[0]);
     packed = packed << 1 | u64::from(course.sealed[1]);
     packed = packed << 1 | u64::from(course.scanned[0]);
@@ -337,12 +355,13 @@ fn pack_course(course: &Course) -> u64 {
 
 fn unpack_course(packed: u64) -> Course {
     Course {
-        row: match bits(packed >> 16, 3) {
+        row: match bits(packed >> 20, 3) {
             0 => Row::Absent,
             1 => Row::Reserved,
             content => Row::Of(content - 1),
         },
-        versions: [bits(packed >> 14, 3), bits(packed >> 12, 3)],
+        versions: [bits(packed >> 18, 3), bits(packed >> 16, 3)],
+        failed: [bits(packed >> 14, 3), bits(packed >> 12, 3)],
         sealed: [flag(packed >> 11), flag(packed >> 10)],
         scanned: [flag(packed >> 9), flag(packed >> 8)],
         content: bits(packed >> 6, 3),
@@ -360,7 +379,8 @@ fn pack_operator(operator: Operator) -> u64 {
         Operator::Raises {
             transformer,
             release,
-        } => (1, transformer, release, 0),
+            is_late,
+        } => (1, transformer, release, u8::from(is_late)),
         Operator::Seals { course } => (2, course, 0, 0),
         Operator::Judges {
             transformer,
@@ -378,6 +398,7 @@ fn unpack_operator(packed: u64) -> Operator {
         1 => Operator::Raises {
             transformer: a,
             release: b,
+            is_late: c == 1,
         },
         2 => Operator::Seals { course: a },
         _ => Operator::Judges {
