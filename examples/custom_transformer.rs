@@ -4,6 +4,7 @@
 //! `cargo run --example custom_transformer`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use courseblocks::modulestore::olx::OlxModuleStore;
 use courseblocks::modulestore::{Body, Course};
@@ -81,6 +82,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let store = Arc::new(Store::open(directory.path().join("store"))?);
     let manager = Manager::new(store, Arc::new(registry), Arc::new(exports));
+    let now: Timestamp = "2026-03-01T12:00:00Z".parse()?;
+    manager.join("web-1", "2026.03", Duration::from_secs(30), now)?;
     manager.update(&course, &UpdateOptions::default())?;
 
     // What was collected for one block …
@@ -90,7 +93,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     }
 
     // … and what a visitor is told of the blocks that they see.
-    let visitor = UserContext::new("2026-03-01T12:00:00Z".parse::<Timestamp>()?);
+    let visitor = UserContext::new(now);
     let names = ["start_date", "visibility", ReadingTime.name()];
     let seen = manager.get_transformed(&course, &names, &visitor, None)?;
     let words = seen.structure.blocks().filter_map(|block| {
@@ -100,4 +103,22 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     });
     println!("a visitor has {} words to read", words.sum::<i64>());
     Ok(())
+}
+
+/// What every transformer should have: the test that tells when `Words` changed and WRITE did not.
+#[cfg(test)]
+mod tests {
+    use courseblocks::modulestore::olx;
+    use courseblocks::schema::{self, SchemaError};
+
+    use super::*;
+
+    #[test]
+    fn words_are_stored_as_it_is_written_down() -> std::result::Result<(), SchemaError> {
+        let export = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/courses/demo-course");
+        let course = olx::read(export.as_ref(), &olx::Limits::default()).unwrap();
+        // Written on the first run, for review and to be committed.
+        let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/schemas");
+        schema::check(&ReadingTime, &course, schemas)
+    }
 }

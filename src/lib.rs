@@ -11,6 +11,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
+//! use std::time::Duration;
 //!
 //! use courseblocks::transformer::standard::StartDate;
 //! use courseblocks::{Manager, Registry, Store, UserContext};
@@ -25,8 +26,12 @@
 //! let store = Arc::new(Store::open(path)?);
 //! let manager = Manager::new(store, Arc::new(Registry::standard()), Arc::new(courses));
 //!
+//! // Who writes joins the fleet: the store knows which releases are running.
+//! let now = "2026-03-01T12:00:00Z".parse()?;
+//! manager.join("web-1", "2026.03", Duration::from_secs(30), now)?;
+//!
 //! // Collected on the first call, read from the store afterwards.
-//! let visitor = UserContext::new("2026-03-01T12:00:00Z".parse()?);
+//! let visitor = UserContext::new(now);
 //! let seen = manager.get_transformed(&course, &["visibility", "start_date"], &visitor, None)?;
 //! assert!(!seen.structure.is_empty());
 //!
@@ -60,13 +65,15 @@
 //! - [`Manager`] is what a host calls. [`Store`] is below it, for tools.
 //! - [`Transformer`] is what to implement; `examples/custom_transformer.rs` is a whole one.
 //! - [`modulestore::ModuleStore`] is how a host hands its courses over.
+//! - `schema::check` is what to call in a test of each transformer: it tells when stored types
+//!   change and their WRITE version does not.
 //! - `cli::main` gives every command of the `courseblocks` binary to a deployment with
 //!   transformers of its own.
 //!
 //! # Features
 //!
-//! `cli` (default) is the command line, `olx` (default) reads OLX course exports. Without both,
-//! the library needs little more than sled, bincode, serde, crc32fast and zerocopy.
+//! `cli` (default) is the command line, `olx` (default) reads OLX course exports, `schema`
+//! (default) checks stored types in tests. Without them, the library needs little more than sled, bincode, serde, crc32fast and zerocopy.
 
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -79,6 +86,8 @@ mod manager;
 pub mod modulestore;
 pub mod record;
 pub mod rollout;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod source_version;
 mod store;
 mod structure;

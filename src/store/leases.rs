@@ -127,9 +127,10 @@ impl Members {
 }
 
 impl Store {
-    /// The fleet as it is, to read or to change.
+    /// The fleet as it is, to read or to change. Where its row is damaged, nobody is in it, and
+    /// all have to join again: what is safe rests on floors, not on leases.
     pub(crate) fn members(&self) -> Result<(Members, ControlRow<Members>)> {
-        let mut row = self.control_row::<Members>(FLEET)?;
+        let mut row = self.control_row_if_usable::<Members>(FLEET)?;
         Ok((row.value.take().unwrap_or_default(), row))
     }
 
@@ -150,14 +151,9 @@ pub(crate) fn put_members(
     row: &ControlRow<Members>,
     members: &Members,
 ) -> Result<()> {
-    require_members(commit, row);
+    commit.require(Space::Control, FLEET.name, row.unchanged());
     commit.put(Space::Control, FLEET.name, encode_row(FLEET, members)?);
     Ok(())
-}
-
-/// Refuses the commit unless the fleet is still what was read as `row`.
-pub(crate) fn require_members(commit: &mut Commit, row: &ControlRow<Members>) {
-    commit.require(Space::Control, FLEET.name, row.unchanged());
 }
 
 /// A worker writes what it said that it would: what was decided about the fleet rests on it.
