@@ -18,6 +18,7 @@ use super::session::now;
 use super::sources::not_stored;
 use super::text::to_the_second;
 use super::worker::tasks_left;
+use crate::error::{ErrorKind, Result};
 use crate::key::CourseKey;
 use crate::rollout::{self, Backlog, Fleet, Priority, QueueStatus, Task, TaskState};
 use crate::store::{Member, Store};
@@ -173,7 +174,7 @@ impl Status {
             shown: Vec::new(),
             left_out: 0,
         };
-        for task in rollout::Queue::new(store).tasks() {
+        for task in readable(rollout::Queue::new(store)) {
             let task = TaskAnswer::new(&task?, &fleet, now);
             let alike = tasks.shown.iter().filter(|shown| shown.state == task.state);
             if self.all || alike.count() < MAX_SHOWN {
@@ -185,6 +186,15 @@ impl Status {
         tasks.shown.sort_by_key(|task| task.state);
         Ok(tasks)
     }
+}
+
+/// All tasks but those that are damaged, which are only counted.
+pub(super) fn readable(queue: rollout::Queue<'_>) -> impl Iterator<Item = Result<Task>> {
+    let is_damaged = |task: &Result<Task>| {
+        let error = task.as_ref().err();
+        error.is_some_and(|error| error.kind() == ErrorKind::Damaged)
+    };
+    queue.tasks().filter(move |task| !is_damaged(task))
 }
 
 struct Tasks {
@@ -200,6 +210,7 @@ pub(super) fn lines(status: &QueueStatus) -> Vec<Line> {
         delayed,
         claimed,
         quarantined,
+        damaged,
         paused,
         rate,
         done_per_second,
@@ -220,6 +231,9 @@ pub(super) fn lines(status: &QueueStatus) -> Vec<Line> {
     };
     counts.push(ink, format!("{quarantined} in quarantine"));
     let mut lines = vec![counts];
+    if *damaged > 0 {
+        lines.push(Line::of(Ink::Bad, unreadable(*damaged)));
+    }
     if let Some(pause) = paused {
         let text = format!(
             "paused by {} at {}; `resume` ends that",
@@ -238,6 +252,14 @@ pub(super) fn lines(status: &QueueStatus) -> Vec<Line> {
         lines.push(format!("{done:.1} courses done per second lately{left}").into());
     }
     lines
+}
+
+/// What is said of tasks that are damaged.
+pub(super) fn unreadable(damaged: u64) -> String {
+    let tasks = counted(damaged, "task", "tasks");
+    format!(
+        "{tasks} cannot be read; `update --all --enqueue` puts their courses on the queue again"
+    )
 }
 
 /// How long it takes until the queue is empty, if it goes on as it did lately.
@@ -459,6 +481,8 @@ pub(super) struct QueueAnswer {
     delayed: u64,
     claimed: u64,
     quarantined: u64,
+    /// Cannot be read.
+    damaged: u64,
     /// Null where it is not paused.
     paused: Option<PausedAnswer>,
     limit_per_second: Option<f64>,
@@ -486,6 +510,7 @@ impl QueueAnswer {
             delayed: status.delayed,
             claimed: status.claimed,
             quarantined: status.quarantined,
+            damaged: status.damaged,
             paused,
             limit_per_second: status.rate.map(per_second),
             done_per_second: status.done_per_second,
