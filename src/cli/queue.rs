@@ -481,7 +481,7 @@ pub(super) struct QueueAnswer {
     delayed: u64,
     claimed: u64,
     quarantined: u64,
-    /// Cannot be read.
+    /// Tasks that cannot be read.
     damaged: u64,
     /// Null where it is not paused.
     paused: Option<PausedAnswer>,
