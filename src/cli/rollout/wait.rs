@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::advice::Advice;
-use super::gate::{tell, tell_unknown};
+use super::gate::{tell, tell_unknown, written};
 use super::reasons::word;
 use crate::cli::Context;
 use crate::cli::arguments::{Seconds, Target};
@@ -114,7 +114,8 @@ impl Wait {
         output: &Output,
     ) -> Result<(), Failure> {
         let queue = patiently(|| Queue::new(session.store()).status(now()))?;
-        let advice = Advice::against(&self.target.transformer, reasons, &queue);
+        let write = written(&self.target, context);
+        let advice = Advice::against(&self.target, write, reasons, &queue);
         if let Some(advice) = &advice
             && news.advised.as_ref() != Some(advice)
         {
