@@ -548,13 +548,32 @@ impl<'a> Queue<'a> {
                 .store
                 .commit_control(PARTITION, &commit, Durability::Buffered)?
             {
-                return Ok(Claimed::Task(Claim { task, token }));
+                let claim = Claim { task, token };
+                return self.confirm(lease, claim);
             }
         }
         Err(Error::new(
             ErrorKind::Conflict,
             format!("no task could be claimed: others were faster {MAX_ATTEMPTS} times"),
         ))
+    }
+
+    /// Floors may have been raised since they were looked at, and what they ask for put on the
+    /// queue, where this release would find nothing to do. From now on the task is marked when it
+    /// is put on again, so one more look is enough.
+    fn confirm(&self, lease: &Lease, claim: Claim) -> Result<Claimed> {
+        let (members, _) = self.store.members()?;
+        match self.refused(lease, &members) {
+            Ok(None) => Ok(Claimed::Task(claim)),
+            Ok(Some(refused)) => {
+                self.give_back(&claim)?;
+                Ok(refused)
+            }
+            Err(error) => {
+                self.give_back(&claim)?;
+                Err(error)
+            }
+        }
     }
 
     /// The course is up to date.
@@ -795,11 +814,7 @@ impl<'a> Queue<'a> {
             let Some(task) = row.value.clone().filter(|_| name.first() == Some(&ACTIVE)) else {
                 break;
             };
-            let is_held = task.claim.as_ref().is_some_and(|holder| {
-                members
-                    .iter()
-                    .any(|member| holder.is(member) && member.is_live(now))
-            });
+            let is_held = self.is_held(&task, members, now)?;
             let waits = task.not_before.filter(|then| now < *then);
             match waits {
                 _ if is_held => claimed_by_others += 1,
@@ -811,6 +826,19 @@ impl<'a> Queue<'a> {
             next,
             claimed_by_others,
         })
+    }
+
+    /// Whether a live worker has the task. One that is not among `members` may have joined since
+    /// they were read, so that they are read again after the task was.
+    fn is_held(&self, task: &Task, members: &Members, now: Timestamp) -> Result<bool> {
+        let Some(holder) = &task.claim else {
+            return Ok(false);
+        };
+        let is_live = |members: &Members| {
+            let mut members = members.iter();
+            members.any(|member| holder.is(member) && member.is_live(now))
+        };
+        Ok(is_live(members) || is_live(&self.store.members()?.0))
     }
 
     /// Ends a claim: `then` says what becomes of the task, and what is answered. `None` where the
