@@ -67,13 +67,14 @@ impl Store {
         &self,
         place: Place<'_>,
     ) -> Result<ControlRow<T>> {
-        match self.control_row(place) {
-            Err(error) if error.kind() == ErrorKind::Damaged => Ok(ControlRow {
-                value: None,
-                bytes: self.control_bytes(place)?,
-            }),
-            row => row,
-        }
+        // Read once: between two reads somebody may have written it anew.
+        let bytes = self.control_bytes(place)?;
+        let value = bytes.as_ref().map(|value| decode_row(place, value));
+        let value = match value.transpose() {
+            Err(error) if error.kind() == ErrorKind::Damaged => None,
+            value => value?,
+        };
+        Ok(ControlRow { value, bytes })
     }
 
     /// The row at `place`, whatever it holds.
