@@ -2,6 +2,7 @@
 //! done follows from the stored headers; the queue adds order, claims, retries and errors. It does
 //! not know how a course is collected.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -240,6 +241,8 @@ const WHAT: &str = "a task";
 const ACTIVE: u8 = b'0';
 const QUARANTINE: u8 = b'1';
 const POINTER: u8 = b'2';
+const ACTIVE_TASKS: Range<&[u8]> = &[ACTIVE]..&[QUARANTINE];
+const TASKS: Range<&[u8]> = &[ACTIVE]..&[POINTER];
 const SETTINGS: Place<'_> = Place {
     partition: PARTITION,
     name: b"3",
@@ -725,7 +728,7 @@ impl<'a> Queue<'a> {
 
     /// All tasks in the order in which they go, those in quarantine last.
     pub fn tasks(&self) -> impl Iterator<Item = Result<Task>> + use<'a> {
-        self.rows()
+        self.rows(TASKS)
             .map(|row| Ok(row?.1.value))
             .filter_map(Result::transpose)
     }
@@ -804,15 +807,15 @@ impl<'a> Queue<'a> {
     fn first_ready(&self, members: &Members, now: Timestamp) -> Result<First> {
         let mut next: Option<Timestamp> = None;
         let mut claimed_by_others = 0;
-        for row in self.rows() {
-            let (name, row) = match row {
-                Ok(row) => row,
+        for row in self.rows(ACTIVE_TASKS) {
+            let mut row = match row {
+                Ok((_, row)) => row,
                 // One task that cannot be read keeps nobody from the others.
                 Err(error) if error.kind() == ErrorKind::Damaged => continue,
                 Err(error) => return Err(error),
             };
-            let Some(task) = row.value.clone().filter(|_| name.first() == Some(&ACTIVE)) else {
-                break;
+            let Some(task) = row.value.take() else {
+                continue;
             };
             let is_held = self.is_held(&task, members, now)?;
             let waits = task.not_before.filter(|then| now < *then);
@@ -999,9 +1002,11 @@ impl<'a> Queue<'a> {
     }
 
     /// Tasks with their rows, in their order.
-    fn rows(&self) -> impl Iterator<Item = Result<(Vec<u8>, ControlRow<Task>)>> + use<'a> {
-        let is_task = |name: &[u8]| matches!(name.first(), Some(&ACTIVE | &QUARANTINE));
-        self.store.control_rows(PARTITION, WHAT, is_task)
+    fn rows(
+        &self,
+        names: Range<&'static [u8]>,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, ControlRow<Task>)>> + use<'a> {
+        self.store.control_rows(PARTITION, WHAT, names)
     }
 
     /// Puts a changed task in the place of what was read.
