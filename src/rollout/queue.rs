@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, Event};
-use crate::engine::{Commit, Durability, Space};
+use crate::engine::{Commit, Durability, Expected, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
 use crate::store::{ControlRow, Lease, Members, Place, Store, encode_row, no_lease};
@@ -435,10 +435,11 @@ impl<'a> Queue<'a> {
 
     /// Puts a course on the queue. However often that is done, it has one task, with the highest
     /// priority that was asked for; a course that is being collected at the moment is collected
-    /// once more afterwards. Fresh content lets a course out of quarantine. Durable when it returns.
+    /// once more afterwards. Fresh content lets a course out of quarantine. A task that cannot be
+    /// read is put on anew. Durable when it returns.
     ///
     /// # Errors
-    /// [`Damaged`](ErrorKind::Damaged) when its task cannot be read, and whatever the engine says.
+    /// Whatever the engine says.
     pub fn enqueue(
         &self,
         course: &CourseKey,
@@ -482,8 +483,9 @@ impl<'a> Queue<'a> {
                 self.replace(&mut commit, &found.pointer, &old, &task)?;
                 Enqueued::Coalesced
             } else {
-                if let Some(damaged) = found.damaged {
-                    commit.delete(Space::Control, damaged);
+                if let Some(wreck) = found.wreck {
+                    require(&mut commit, &wreck.place, &wreck.row);
+                    commit.delete(Space::Control, wreck.place);
                 }
                 let task = Task::new(course.clone(), priority, self.store.unique_number()?, now);
                 require(&mut commit, &pointer_name(course), &found.pointer);
@@ -707,6 +709,9 @@ impl<'a> Queue<'a> {
     /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
     pub fn retry(&self, lease: &Lease, which: &Backlog) -> Result<Vec<CourseKey>> {
         self.change_tasks(lease, which, |task| {
+            let Some(task) = task else {
+                return Change::None;
+            };
             let has_failed = task.is_quarantined || task.not_before.is_some();
             if !has_failed || task.claim.is_some() {
                 return Change::None;
@@ -717,8 +722,8 @@ impl<'a> Queue<'a> {
         })
     }
 
-    /// Takes tasks off the queue. What is stored stays as it is, and so does what is outdated.
-    /// Returns the courses.
+    /// Takes tasks off the queue, also one that cannot be read. What is stored stays as it is, and
+    /// so does what is outdated. Returns the courses.
     ///
     /// # Errors
     /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
@@ -733,10 +738,10 @@ impl<'a> Queue<'a> {
             .filter_map(Result::transpose)
     }
 
-    /// The task of a course.
+    /// The task of a course; `None` where there is none that can be read.
     ///
     /// # Errors
-    /// [`Damaged`](ErrorKind::Damaged) when it cannot be read.
+    /// Whatever the engine says.
     pub fn task(&self, course: &CourseKey) -> Result<Option<Task>> {
         Ok(self.find(course)?.task.map(|(_, task)| task))
     }
@@ -911,7 +916,7 @@ impl<'a> Queue<'a> {
         &self,
         lease: &Lease,
         which: &Backlog,
-        change: impl Fn(&Task) -> Change,
+        change: impl Fn(Option<&Task>) -> Change,
     ) -> Result<Vec<CourseKey>> {
         self.store.holder(lease)?;
         let courses = match which {
@@ -935,14 +940,20 @@ impl<'a> Queue<'a> {
         Ok(changed)
     }
 
-    fn change_task(&self, course: &CourseKey, change: &impl Fn(&Task) -> Change) -> Result<bool> {
+    fn change_task(
+        &self,
+        course: &CourseKey,
+        change: &impl Fn(Option<&Task>) -> Change,
+    ) -> Result<bool> {
         for _ in 0..MAX_ATTEMPTS {
             let found = self.find(course)?;
-            let Some((old, task)) = found.task else {
-                return Ok(false);
+            let (old, task) = match (found.task, found.wreck) {
+                (Some((old, task)), _) => (old, Some(task)),
+                (None, Some(wreck)) => (wreck, None),
+                (None, None) => return Ok(false),
             };
             let mut commit = Commit::new();
-            match change(&task) {
+            match change(task.as_ref()) {
                 Change::None => return Ok(false),
                 Change::Put(task) => self.replace(&mut commit, &found.pointer, &old, &task)?,
                 Change::Remove => remove(&mut commit, course, &found.pointer, &old),
@@ -964,41 +975,54 @@ impl<'a> Queue<'a> {
     /// The task of a course, by way of its pointer. Looks again where the task was moved between
     /// the two reads.
     fn find(&self, course: &CourseKey) -> Result<Found> {
+        let name = pointer_name(course);
+        let mut before = None;
         for _ in 0..MAX_ATTEMPTS {
-            let name = pointer_name(course);
             let pointer = self
                 .store
                 .control_row_if_usable::<Pointer>(place_of(&name))?;
             let Some(Pointer { place }) = pointer.value.clone() else {
+                let is_damaged = pointer.unchanged() != Expected::Absent;
+                let task = is_damaged.then(|| self.search(course)).transpose()?;
+                return Ok(Found {
+                    pointer,
+                    task: task.flatten(),
+                    wreck: None,
+                });
+            };
+            let mut row = self.store.control_row_if_usable::<Task>(place_of(&place))?;
+            if let Some(task) = row.value.take() {
+                return Ok(Found {
+                    pointer,
+                    task: Some((Placed { place, row }, task)),
+                    wreck: None,
+                });
+            }
+            let is_damaged = row.unchanged() != Expected::Absent;
+            if is_damaged || before.as_ref() == Some(&pointer.unchanged()) {
                 return Ok(Found {
                     pointer,
                     task: None,
-                    damaged: None,
+                    wreck: Some(Placed { place, row }),
                 });
-            };
-            match self.store.control_row::<Task>(place_of(&place)) {
-                Ok(mut row) => {
-                    if let Some(task) = row.value.take() {
-                        let old = Placed { place, row };
-                        return Ok(Found {
-                            pointer,
-                            task: Some((old, task)),
-                            damaged: None,
-                        });
-                    }
-                }
-                // It can be put on again.
-                Err(error) if error.kind() == ErrorKind::Damaged => {
-                    return Ok(Found {
-                        pointer,
-                        task: None,
-                        damaged: Some(place),
-                    });
-                }
-                Err(error) => return Err(error),
             }
+            before = Some(pointer.unchanged());
         }
         Err(contended(course))
+    }
+
+    /// The task of a course whose pointer cannot be read. Looks at every task.
+    fn search(&self, course: &CourseKey) -> Result<Option<(Placed, Task)>> {
+        for row in self.rows(TASKS) {
+            let (place, mut row) = match row {
+                Err(error) if error.kind() == ErrorKind::Damaged => continue,
+                row => row?,
+            };
+            if let Some(task) = row.value.take_if(|task| task.course == *course) {
+                return Ok(Some((Placed { place, row }, task)));
+            }
+        }
+        Ok(None)
     }
 
     /// Tasks with their rows, in their order.
@@ -1039,8 +1063,8 @@ impl<'a> Queue<'a> {
 struct Found {
     pointer: ControlRow<Pointer>,
     task: Option<(Placed, Task)>,
-    /// Where a task is that cannot be read.
-    damaged: Option<Vec<u8>>,
+    /// What is where the task should be, and is none.
+    wreck: Option<Placed>,
 }
 
 /// A task's row, and where it was.
