@@ -2,6 +2,7 @@
 //! done follows from the stored headers; the queue adds order, claims, retries and errors. It does
 //! not know how a course is collected.
 
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -168,8 +169,8 @@ pub struct Pause {
 /// How many tasks may be taken in a time, by all workers together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
-    // Invariant: not 0.
-    per_1000_seconds: u64,
+    // Also when it is read back: it is divided by.
+    per_1000_seconds: NonZeroU64,
 }
 
 /// What holds all workers back.
@@ -292,20 +293,20 @@ impl Rate {
             clippy::cast_sign_loss,
             reason = "a whole number within the bounds above"
         )]
-        let per_1000_seconds = in_1000 as u64;
+        let per_1000_seconds = NonZeroU64::new(in_1000 as u64)?;
         Some(Self { per_1000_seconds })
     }
 
     /// Tasks in 1,000 seconds.
     #[must_use]
     pub const fn per_1000_seconds(self) -> u64 {
-        self.per_1000_seconds
+        self.per_1000_seconds.get()
     }
 
     /// The time between two tasks.
     #[must_use]
     pub const fn interval(self) -> Duration {
-        Duration::from_micros(1_000_000_000 / self.per_1000_seconds)
+        Duration::from_micros(1_000_000_000 / self.per_1000_seconds.get())
     }
 }
 
