@@ -407,6 +407,16 @@ impl Task {
     }
 }
 
+impl Settings {
+    /// Where the limit is reached. Nobody waits for longer than between two tasks: a time that is
+    /// further away is of a worker whose clock is ahead.
+    fn limited_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let longest = now.plus(self.rate?.interval());
+        let free_at = self.free_at.filter(|free_at| now < *free_at)?;
+        (free_at <= longest).then_some(free_at)
+    }
+}
+
 impl Holder {
     fn is(&self, member: &crate::store::Member) -> bool {
         member.worker == self.worker && member.token == self.lease
@@ -515,8 +525,7 @@ impl<'a> Queue<'a> {
             if settings.paused.is_some() {
                 return Ok(Claimed::Paused);
             }
-            let limit = settings.rate.and(settings.free_at);
-            if let Some(until) = limit.filter(|free_at| now < *free_at) {
+            if let Some(until) = settings.limited_until(now) {
                 return Ok(Claimed::Limited { until });
             }
             let found = match self.first_ready(&members, now)? {
