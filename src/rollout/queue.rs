@@ -1062,8 +1062,11 @@ impl<'a> Queue<'a> {
 
     fn count(&self, commit: &mut Commit, now: Timestamp) -> Result<()> {
         // What counts is not worth a task: a meter that cannot be read begins anew.
-        let meter = self.store.control_row::<Meter>(METER).ok();
-        let mut meter = meter.and_then(|meter| meter.value).unwrap_or_default();
+        let meter = match self.store.control_row::<Meter>(METER) {
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::TooNew) => None,
+            meter => meter?.value,
+        };
+        let mut meter = meter.unwrap_or_default();
         meter.count(now);
         put_row(commit, METER.name, &meter)
     }
@@ -1100,7 +1103,7 @@ enum Change {
 impl Meter {
     fn count(&mut self, now: Timestamp) {
         let bucket = bucket(now);
-        self.done.retain(|(old, _)| bucket - old < METER_BUCKETS);
+        self.done.retain(|(old, _)| is_recent(*old, bucket));
         match self.done.last_mut() {
             Some((last, count)) if *last >= bucket => *count += 1,
             _ => self.done.push((bucket, 1)),
@@ -1111,10 +1114,7 @@ impl Meter {
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     fn per_second(&self, now: Timestamp) -> Option<f64> {
         let bucket = bucket(now);
-        let recent = self
-            .done
-            .iter()
-            .filter(|(old, _)| bucket - old < METER_BUCKETS);
+        let recent = self.done.iter().filter(|(old, _)| is_recent(*old, bucket));
         let (mut first, mut done) = (None, 0);
         for (bucket, count) in recent {
             first.get_or_insert(*bucket);
@@ -1129,6 +1129,11 @@ impl Meter {
 
 fn bucket(now: Timestamp) -> i64 {
     now.as_micros().div_euclid(METER_SECONDS * 1_000_000)
+}
+
+/// Clocks differ a little; what is far ahead was counted before a clock was set right.
+fn is_recent(counted: i64, bucket: i64) -> bool {
+    (-1..METER_BUCKETS).contains(&bucket.saturating_sub(counted))
 }
 
 fn pointer_name(course: &CourseKey) -> Vec<u8> {
