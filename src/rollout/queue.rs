@@ -446,8 +446,9 @@ impl<'a> Queue<'a> {
 
     /// Puts a course on the queue. However often that is done, it has one task, with the highest
     /// priority that was asked for; a course that is being collected at the moment is collected
-    /// once more afterwards. Fresh content lets a course out of quarantine. A task that cannot be
-    /// read is put on anew. Durable when it returns.
+    /// once more afterwards. Fresh content ([`Priority::Publish`]) is tried at once: what failed
+    /// before, quarantine included, was about older content. A task that cannot be read is put on
+    /// anew. Durable when it returns.
     ///
     /// # Errors
     /// Whatever the engine says.
@@ -484,12 +485,11 @@ impl<'a> Queue<'a> {
             let mut commit = Commit::new();
             let found = self.find(course)?;
             let enqueued = if let Some((old, mut task)) = found.task {
-                let is_claimed = task.claim.is_some();
-                let is_fresh = priority == Priority::Publish;
-                if task.is_quarantined && is_fresh {
+                if task.claim.is_some() {
+                    task.again = true;
+                } else if priority == Priority::Publish {
                     task.renew();
                 }
-                task.again |= is_claimed;
                 task.priority = task.priority.min(priority);
                 self.replace(&mut commit, &found.pointer, &old, &task)?;
                 Enqueued::Coalesced
@@ -548,6 +548,8 @@ impl<'a> Queue<'a> {
                 token,
                 claimed_at: now,
             });
+            // Whoever had it before is dead, and this one has yet to read the content.
+            task.again = false;
             let mut commit = Commit::new();
             require(&mut commit, &task.place(), &row);
             put_row(&mut commit, &task.place(), &task)?;
@@ -661,8 +663,10 @@ impl<'a> Queue<'a> {
     /// As [`complete`](Self::complete).
     pub fn give_back(&self, claim: &Claim) -> Result<bool> {
         let given = self.end(claim, |mut task, _| {
+            if task.again {
+                task.renew();
+            }
             task.claim = None;
-            task.again = false;
             Ok((Some(task), ()))
         })?;
         Ok(given.is_some())
