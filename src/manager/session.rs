@@ -170,7 +170,7 @@ impl Manager {
             Plan::Whole(Reason::NotStored | Reason::SourceChanged) => Priority::Publish,
             _ => Priority::Backfill,
         };
-        Queue::new(&self.store).enqueue(course, priority, now)?;
+        Queue::new(&self.store).remind(course, priority, now)?;
         Ok(())
     }
 

@@ -458,7 +458,19 @@ impl<'a> Queue<'a> {
         priority: Priority,
         now: Timestamp,
     ) -> Result<Enqueued> {
-        self.enqueue_with(course, priority, now, Durability::Durable)
+        let news = News::of(priority);
+        self.enqueue_with(course, priority, news, now, Durability::Durable)
+    }
+
+    /// As [`enqueue`](Self::enqueue), by somebody who found something to do and knows of no news:
+    /// what failed waits as long as it did.
+    pub(crate) fn remind(
+        &self,
+        course: &CourseKey,
+        priority: Priority,
+        now: Timestamp,
+    ) -> Result<Enqueued> {
+        self.enqueue_with(course, priority, News::None, now, Durability::Durable)
     }
 
     /// As [`enqueue`](Self::enqueue), for many courses: durable when the engine has been flushed.
@@ -471,13 +483,15 @@ impl<'a> Queue<'a> {
         priority: Priority,
         now: Timestamp,
     ) -> Result<Enqueued> {
-        self.enqueue_with(course, priority, now, Durability::Buffered)
+        let news = News::of(priority);
+        self.enqueue_with(course, priority, news, now, Durability::Buffered)
     }
 
     fn enqueue_with(
         &self,
         course: &CourseKey,
         priority: Priority,
+        news: News,
         now: Timestamp,
         durability: Durability,
     ) -> Result<Enqueued> {
@@ -487,7 +501,7 @@ impl<'a> Queue<'a> {
             let enqueued = if let Some((old, mut task)) = found.task {
                 if task.claim.is_some() {
                     task.again = true;
-                } else if priority == Priority::Publish {
+                } else if news == News::Content {
                     task.renew();
                 }
                 task.priority = task.priority.min(priority);
@@ -1098,10 +1112,26 @@ enum First {
     },
 }
 
+/// What is known of a course that is put on the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Content,
+    None,
+}
+
 enum Change {
     None,
     Put(Box<Task>),
     Remove,
+}
+
+impl News {
+    fn of(priority: Priority) -> Self {
+        match priority {
+            Priority::Publish => Self::Content,
+            Priority::Backfill => Self::None,
+        }
+    }
 }
 
 impl Meter {
