@@ -334,7 +334,8 @@ impl Manager {
                     report: None,
                 });
             }
-            let lease = self.lease()?;
+            // Nothing is loaded for a worker that could not write it.
+            self.lease()?;
             let loaded = self.modulestore.load(course)?;
             if loaded.key() != course {
                 let message = format!("the module store gave {} for {course}", loaded.key());
@@ -353,6 +354,8 @@ impl Manager {
                 }
                 _ => collect::whole(&loaded, &self.registry)?,
             };
+            // Collecting may have taken longer than the lease, which was taken again meanwhile.
+            let lease = self.lease()?;
             let published = self
                 .store
                 .publish(&lease, &base, &publication, Durability::Durable);
