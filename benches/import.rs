@@ -38,6 +38,7 @@ fn import(c: &mut Criterion) {
             let directory = tempfile::tempdir().expect("a directory");
             let store = Store::open(directory.path().join("store")).expect("a store");
             let manager = Manager::new(Arc::new(store), registry.clone(), modulestore.clone());
+            fleet::join(&manager);
             (directory, manager)
         };
         let update = |manager: &Manager| {

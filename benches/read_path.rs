@@ -36,6 +36,7 @@ impl Bench {
         let block = course.structure().keys().as_slice()[middle].clone();
         let modulestore = Arc::new(fleet::OneCourse(course));
         let manager = Manager::new(store, Arc::new(Registry::standard()), modulestore);
+        fleet::join(&manager);
         manager
             .update(&key, &UpdateOptions::default())
             .expect("collected");

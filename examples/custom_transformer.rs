@@ -4,6 +4,7 @@
 //! `cargo run --example custom_transformer`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use courseblocks::modulestore::olx::OlxModuleStore;
 use courseblocks::modulestore::{Body, Course};
@@ -81,6 +82,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let store = Arc::new(Store::open(directory.path().join("store"))?);
     let manager = Manager::new(store, Arc::new(registry), Arc::new(exports));
+    let now: Timestamp = "2026-03-01T12:00:00Z".parse()?;
+    manager.join("web-1", "2026.03", Duration::from_secs(30), now)?;
     manager.update(&course, &UpdateOptions::default())?;
 
     // What was collected for one block …
@@ -90,7 +93,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     }
 
     // … and what a visitor is told of the blocks that they see.
-    let visitor = UserContext::new("2026-03-01T12:00:00Z".parse::<Timestamp>()?);
+    let visitor = UserContext::new(now);
     let names = ["start_date", "visibility", ReadingTime.name()];
     let seen = manager.get_transformed(&course, &names, &visitor, None)?;
     let words = seen.structure.blocks().filter_map(|block| {

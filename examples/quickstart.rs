@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use courseblocks::modulestore::olx::OlxModuleStore;
 use courseblocks::transformer::standard::StartDate;
@@ -24,6 +25,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = Arc::new(Store::open(directory.path().join("store"))?);
     let manager = Manager::new(store, Arc::new(Registry::standard()), Arc::new(exports));
 
+    // Who writes joins the fleet: the store knows which releases are running. A process that runs
+    // on calls `renew` thrice as often as its lease lasts.
+    let now: Timestamp = "2026-03-01T12:00:00Z".parse()?;
+    manager.join("web-1", "2026.03", Duration::from_secs(30), now)?;
+
     // When a course was published: collect it. What is up to date is not touched.
     let updated = manager.update(&course, &UpdateOptions::default())?;
     if let Some(published) = updated.published {
@@ -34,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // On every request: what may this user see? Only stored data is read.
-    let visitor = UserContext::new("2026-03-01T12:00:00Z".parse::<Timestamp>()?);
+    let visitor = UserContext::new(now);
     let names: Vec<_> = manager.registry().names().collect();
     let seen = manager.get_transformed(&course, &names, &visitor, None)?;
     let all = manager.get_collected(&course, &[])?;

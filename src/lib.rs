@@ -11,6 +11,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
+//! use std::time::Duration;
 //!
 //! use courseblocks::transformer::standard::StartDate;
 //! use courseblocks::{Manager, Registry, Store, UserContext};
@@ -25,8 +26,12 @@
 //! let store = Arc::new(Store::open(path)?);
 //! let manager = Manager::new(store, Arc::new(Registry::standard()), Arc::new(courses));
 //!
+//! // Who writes joins the fleet: the store knows which releases are running.
+//! let now = "2026-03-01T12:00:00Z".parse()?;
+//! manager.join("web-1", "2026.03", Duration::from_secs(30), now)?;
+//!
 //! // Collected on the first call, read from the store afterwards.
-//! let visitor = UserContext::new("2026-03-01T12:00:00Z".parse()?);
+//! let visitor = UserContext::new(now);
 //! let seen = manager.get_transformed(&course, &["visibility", "start_date"], &visitor, None)?;
 //! assert!(!seen.structure.is_empty());
 //!

@@ -10,14 +10,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use courseblocks::engine::{Commit, Durability, Key, Space};
 use courseblocks::modulestore::olx::{self, Limits};
 use courseblocks::modulestore::{Course, ModuleStore, SourceVersion};
 use courseblocks::transformer::Collected;
 use courseblocks::{
-    CourseKey, Error, ErrorKind, Manager, ReadVersion, Registry, Store, Transformer, UpdateOptions,
-    Versions, WriteVersion,
+    CourseKey, Error, ErrorKind, Manager, ReadVersion, Registry, Store, Timestamp, Transformer,
+    UpdateOptions, Versions, WriteVersion,
 };
 use program::{DEMO, Program, Run, demo_course, with_json, write_course};
 use serde_json::{Value, json};
@@ -1159,6 +1160,10 @@ fn import_with(registry: Registry, store: &Path, export: &Path) {
     let course = course.with_origin(export.to_str().unwrap());
     let store = Arc::new(Store::open(store).unwrap());
     let manager = Manager::new(store, Arc::new(registry), Arc::new(OneCourse(course)));
+    let lasts = Duration::from_secs(3600);
+    manager
+        .join("another", "another", lasts, Timestamp::MIN)
+        .unwrap();
     manager.update(&key, &UpdateOptions::default()).unwrap();
 }
 

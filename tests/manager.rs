@@ -5,6 +5,8 @@
 mod courses;
 #[path = "common/engines.rs"]
 mod engines;
+#[path = "common/joined.rs"]
+mod joined;
 #[path = "common/meddling.rs"]
 mod meddling;
 #[path = "common/probe.rs"]
@@ -28,12 +30,15 @@ use courseblocks::{
     STRUCTURE, Store, Timestamp, UpdateOptions, UsageKey, UserContext, Versions,
 };
 use courses::{Courses, course_key};
+use joined::{join, joined, lease_for};
 use meddling::Meddling;
 use recorder::{Recorder, Stamp, registry, versions, versions_with};
 
 /// A release of these transformers.
 fn release(store: &Arc<Store>, courses: &Arc<Courses>, transformers: &[&Recorder]) -> Manager {
-    Manager::new(Arc::clone(store), registry(transformers), courses.clone())
+    let manager = Manager::new(Arc::clone(store), registry(transformers), courses.clone());
+    join(&manager).unwrap();
+    manager
 }
 
 fn store_on<E: Engine>(engine: &Arc<E>) -> Arc<Store> {
@@ -51,6 +56,20 @@ struct House {
 }
 
 impl House {
+    /// A manager that has not joined.
+    fn another(&self, transformers: &[&Recorder]) -> Manager {
+        let courses = self.courses.clone();
+        Manager::new(self.store.clone(), registry(transformers), courses)
+    }
+
+    /// Does something that would not be accepted while this release is in the fleet.
+    fn while_away<R>(&self, act: impl FnOnce() -> R) -> R {
+        self.manager.leave().unwrap();
+        let done = act();
+        join(&self.manager).unwrap();
+        done
+    }
+
     fn new() -> Self {
         let engine = Arc::new(MemoryEngine::new());
         let store = store_on(&engine);
@@ -328,7 +347,11 @@ fn a_course_that_was_not_asked_for_is_refused() {
     }
     let house = House::new();
     let courses = Arc::new(Confused(house.courses.clone()));
-    let manager = Manager::new(house.store.clone(), registry(&[&house.t]), courses);
+    let manager = joined(Manager::new(
+        house.store.clone(),
+        registry(&[&house.t]),
+        courses,
+    ));
     let other = "course-v1:Org+Course+run".parse().unwrap();
     let error = manager.get_collected(&other, &["t"]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidCourse, "{error}");
@@ -399,7 +422,7 @@ fn what_is_too_new_is_said_at_once_and_left_alone() {
     let house = House::collected();
     let next = house.t.with_versions(versions_with(3, 3, 3));
     let new = release(&house.store, &house.courses, &[&next, &house.u]);
-    update(&new);
+    house.while_away(|| update(&new));
     let (before, work) = (tamper::everything(&*house.engine), house.work());
     assert_eq!(
         refused(&house.manager, &["u", "t"]).kind(),
@@ -532,12 +555,13 @@ fn an_older_release_repairs_what_a_newer_one_wrote_once_it_is_damaged() {
     let house = House::collected();
     let next = house.t.with_versions(versions_with(2, 2, 2));
     let new = release(&house.store, &house.courses, &[&next, &house.u]);
-    update(&new);
+    house.while_away(|| update(&new));
     tamper::damage_body(&*house.engine, &course_key(), "t");
     let before = tamper::everything(&*house.engine);
     assert_eq!(refused(&house.manager, &["t"]).kind(), ErrorKind::TooNew);
     assert_eq!(tamper::everything(&*house.engine), before);
-    assert_eq!(read(&new, &["t", "u"]), told("v1", &[2, 1]));
+    let by_newer = house.while_away(|| read(&new, &["t", "u"]));
+    assert_eq!(by_newer, told("v1", &[2, 1]));
 }
 
 /// A module store whose reader was changed may read the same content otherwise. That used to end
@@ -668,11 +692,11 @@ fn a_transformer_that_answers_for_another_number_of_blocks_has_failed() {
     let house = House::new();
     let mut registry = courseblocks::Registry::new();
     registry.register(Careless).unwrap();
-    let manager = Manager::new(
+    let manager = joined(Manager::new(
         house.store.clone(),
         Arc::new(registry),
         house.courses.clone(),
-    );
+    ));
     let updated = update(&manager);
     assert_eq!(updated.failures.len(), 1, "{updated:?}");
     assert_eq!(
@@ -691,7 +715,7 @@ fn however_many_miss_together_one_of_them_collects() {
         let t = Recorder::new("t", 1, 1);
         let manager = release(&store, &courses, &[&t]);
         for round in 1..=rounds {
-            store.delete(&course_key()).unwrap();
+            store.delete(&lease_for(&store, []), &course_key()).unwrap();
             let together = Barrier::new(32);
             thread::scope(|scope| {
                 for _ in 0..32 {
@@ -718,7 +742,10 @@ fn a_collect_that_ends_between_a_readers_look_and_its_turn_is_enough() {
         let manager = Arc::new(release(&store, &courses, &[&t]));
         let other = Arc::downgrade(&manager);
         let slipped_in = engine.slip_in(n, move || {
-            let other = other.upgrade().unwrap();
+            // Nobody reads any more where the manager leaves the fleet in the end.
+            let Some(other) = other.upgrade() else {
+                return;
+            };
             let (done, is_done) = mpsc::channel();
             thread::spawn(move || {
                 read(&other, &["t"]);
@@ -868,6 +895,8 @@ fn a_reader_that_waited_is_not_told_what_was_too_new_for_another_one() {
     let manager = release(&store, &courses, &[&t, &u]);
     let newer = t.with_versions(versions_with(3, 3, 3));
     let newer = release(&store, &courses, &[&newer, &u]);
+    // A shape that a live worker does not know would not be accepted.
+    manager.leave().unwrap();
     // Its first look is three operations: two records, and what failed before.
     let (begin, has_begun) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
@@ -1066,13 +1095,14 @@ fn an_engine_that_fails_anywhere_in_a_whole_update_leaves_the_old_or_the_new() {
 fn an_engine_that_fails_anywhere_in_a_part_update_leaves_the_old_or_the_new() {
     let next = |house: &House| {
         let next = house.t.with_versions(versions(1, 2));
-        release(&house.store, &house.courses, &[&next, &house.u])
+        house.another(&[&next, &house.u])
     };
     fail_everywhere(
         |_| {},
         |house| {
-            next(house)
-                .update(&course_key(), &UpdateOptions::default())
+            let next = next(house);
+            join(&next)?;
+            next.update(&course_key(), &UpdateOptions::default())
                 .map(drop)
         },
         &told("v1", &[1, 1]),
@@ -1081,14 +1111,14 @@ fn an_engine_that_fails_anywhere_in_a_part_update_leaves_the_old_or_the_new() {
     // A read that has to collect does the same.
     let needing = |house: &House| {
         let next = house.t.with_versions(versions(2, 2));
-        release(&house.store, &house.courses, &[&next, &house.u])
+        house.another(&[&next, &house.u])
     };
     fail_everywhere(
         |_| {},
         |house| {
-            needing(house)
-                .get_collected(&course_key(), &["t"])
-                .map(drop)
+            let needing = needing(house);
+            join(&needing)?;
+            needing.get_collected(&course_key(), &["t"]).map(drop)
         },
         &told("v1", &[1, 1]),
         &told("v1", &[2, 1]),
@@ -1118,7 +1148,7 @@ fn an_engine_that_fails_anywhere_in_a_first_collect_or_a_delete_leaves_all_or_no
     for n in 1.. {
         let house = House::collected();
         house.engine.fail_at(n);
-        let outcome = house.store.delete(&course_key());
+        let outcome = house.manager.delete(&course_key());
         house.engine.fail_at(0);
         house.engine.crash();
         let records = tamper::records(&*house.engine, &course_key());
@@ -1255,7 +1285,7 @@ fn what_was_collected_is_there_when_the_store_is_opened_again() {
         if round > 0 {
             let previous = format!("v{}", round - 1);
             assert_eq!(read(&manager, &["t"]), told(&previous, &[1]));
-            assert!(store.delete(&course_key()).unwrap());
+            assert!(manager.delete(&course_key()).unwrap());
         }
         courses.publish(&version);
         // Collected twice: generations go on where they were.

@@ -3,6 +3,8 @@
 
 #[path = "common/engines.rs"]
 mod engines;
+#[path = "common/joined.rs"]
+mod joined;
 #[path = "common/meddling.rs"]
 mod meddling;
 #[path = "common/probe.rs"]
@@ -18,10 +20,12 @@ use std::thread;
 use courseblocks::engine::{Durability, Engine, MemoryEngine, Space};
 use courseblocks::modulestore::SourceVersion;
 use courseblocks::record::{Body, ColumnWriter, RecordError};
+use courseblocks::rollout::Fleet;
 use courseblocks::{
-    Base, CourseKey, ErrorKind, Lookup, MinReader, NewRecord, Newer, Publication, Published,
-    ReadVersion, Result, Scope, Store, Versions, WriteVersion,
+    Base, CourseEntry, CourseKey, ErrorKind, Lease, Lookup, MinReader, NewRecord, Newer,
+    Publication, Published, ReadVersion, Result, Scope, Store, Versions, WriteVersion,
 };
+use joined::lease_for;
 use meddling::{Meddling, SlippedIn};
 
 fn course() -> CourseKey {
@@ -90,11 +94,43 @@ fn failing(
 }
 
 fn publish(store: &Store, course: &CourseKey, publication: &Publication) -> Result<Published> {
-    publish_onto(store, &store.base(course)?.0, publication)
+    publish_onto(store, &base_of(store, course)?.0, publication)
 }
 
 fn publish_onto(store: &Store, base: &Base, publication: &Publication) -> Result<Published> {
-    store.publish(base, publication, Durability::Durable)
+    let lease = lease_of(store, publication);
+    let published = store.publish(&lease, base, publication, Durability::Durable);
+    leave(store, &lease);
+    published
+}
+
+/// Fleets of thousands take their time.
+fn leave(store: &Store, lease: &Lease) {
+    // Where the engine was told to fail, it stays.
+    let _ = Fleet::new(store).leave(lease);
+}
+
+/// A worker that writes what the publication holds.
+fn lease_of(store: &Store, publication: &Publication) -> Lease {
+    let written = publication.records.iter();
+    let written = written.map(|record| (record.name.as_str(), record.versions));
+    let failed = publication.failures.iter();
+    let failed = failed.map(|(name, versions, _)| (name.as_str(), *versions));
+    lease_for(store, written.chain(failed))
+}
+
+fn base_of(store: &Store, course: &CourseKey) -> Result<(Base, Option<CourseEntry>)> {
+    let lease = lease_for(store, []);
+    let base = store.base(&lease, course);
+    leave(store, &lease);
+    base
+}
+
+fn delete(store: &Store) -> bool {
+    let lease = lease_for(store, []);
+    let deleted = store.delete(&lease, &course()).unwrap();
+    leave(store, &lease);
+    deleted
 }
 
 /// What a fresh record says that it was collected from.
@@ -436,10 +472,10 @@ fn readers_never_see_two_generations_however_fast_writers_are() {
 fn a_slow_writer_never_replaces_a_faster_one() {
     for scope in [Scope::Whole, Scope::Part] {
         let (_, store) = new_store();
-        let (nothing_there, _) = store.base(&course()).unwrap();
+        let (nothing_there, _) = base_of(&store, &course()).unwrap();
         let first = publication(Scope::Whole, "v1", &wanted());
         publish_onto(&store, &nothing_there, &first).unwrap();
-        let (base, _) = store.base(&course()).unwrap();
+        let (base, _) = base_of(&store, &course()).unwrap();
         publish(
             &store,
             &course(),
@@ -465,8 +501,8 @@ fn a_base_of_a_course_that_was_deleted_since_is_of_no_use() {
         &publication(Scope::Whole, "v1", &wanted()),
     )
     .unwrap();
-    let (base, _) = store.base(&course()).unwrap();
-    assert!(store.delete(&course()).unwrap());
+    let (base, _) = base_of(&store, &course()).unwrap();
+    assert!(delete(&store));
     for scope in [Scope::Whole, Scope::Part] {
         let error = publish_onto(&store, &base, &publication(scope, "v1", &wanted()));
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Conflict);
@@ -480,9 +516,11 @@ fn of_two_writers_with_one_base_the_second_is_refused_at_any_moment() {
     let mut refused = 0;
     for n in 0.. {
         let (engine, store) = meddling_store(&publication(Scope::Whole, "v1", &wanted()));
-        let (base, _) = store.base(&course()).unwrap();
+        let (base, _) = base_of(&store, &course()).unwrap();
+        let slow = publication(Scope::Whole, "slow", &wanted());
+        let lease = lease_of(&store, &slow);
         let other = publish_at(n, (&engine, &store), "fast", 3);
-        let outcome = publish_onto(&store, &base, &publication(Scope::Whole, "slow", &wanted()));
+        let outcome = store.publish(&lease, &base, &slow, Durability::Durable);
         if !other.happened() {
             outcome.unwrap();
             break;
@@ -859,9 +897,9 @@ fn delete_removes_every_trace_of_a_course_and_none_of_another() {
             );
             publish(&store, &course(), &with_failure).unwrap();
             spoil(&*engine);
-            assert!(store.delete(&course()).unwrap());
+            assert!(delete(&store));
             assert_eq!(tamper::everything(&*engine), without);
-            assert!(!store.delete(&course()).unwrap());
+            assert!(!delete(&store));
             assert!(
                 store
                     .traces()
@@ -878,8 +916,9 @@ fn delete_removes_every_trace_of_a_course_and_none_of_another() {
 fn a_publish_that_slips_into_a_delete_is_gone_or_whole() {
     for n in 0.. {
         let (engine, store) = meddling_store(&publication(Scope::Whole, "old", &wanted()[..1]));
+        let lease = lease_for(&store, []);
         let other = publish_at(n, (&engine, &store), "new", 3);
-        assert!(store.delete(&course()).unwrap());
+        assert!(store.delete(&lease, &course()).unwrap());
         engine.before.set(|| Ok(()));
         let records = tamper::records(&engine.inner, &course()).len();
         let is_there = store.course(&course()).unwrap().is_some();
@@ -909,7 +948,7 @@ fn a_course_that_is_deleted_and_imported_again_never_repeats_a_generation() {
             "{published:?} in round {round}"
         );
         if round % 2 == 0 {
-            assert!(store.delete(&course()).unwrap());
+            assert!(delete(&store));
         }
         if round % 5 == 0 {
             store = open(&engine);
@@ -929,7 +968,7 @@ fn a_course_that_is_deleted_and_imported_again_never_repeats_a_generation() {
 
 fn spoil_generations(engine: &dyn Engine) {
     let counters: Vec<_> = engine
-        .scan(Space::Control, None)
+        .scan(Space::Control, Some(b"generations"))
         .map(Result::unwrap)
         .collect();
     for item in counters {
@@ -980,9 +1019,14 @@ fn what_was_published_durably_survives_a_crash_and_the_rest_is_lost_as_a_whole()
                 .unwrap()
                 .generation,
         );
-        let (base, _) = store.base(&course()).unwrap();
+        let (base, _) = base_of(&store, &course()).unwrap();
         let buffered = store
-            .publish(&base, &whole("buffered"), Durability::Buffered)
+            .publish(
+                &lease_of(&store, &whole("buffered")),
+                &base,
+                &whole("buffered"),
+                Durability::Buffered,
+            )
             .unwrap();
         assert_eq!(read_one_publish(&store), "buffered");
         engine.crash();
@@ -1006,9 +1050,16 @@ fn what_was_published_durably_survives_a_crash_and_the_rest_is_lost_as_a_whole()
 #[test]
 fn a_generation_that_somebody_may_have_seen_is_not_given_again_after_a_crash() {
     let (engine, store) = new_store();
-    let (base, _) = store.base(&course()).unwrap();
+    let (base, _) = base_of(&store, &course()).unwrap();
     let whole = publication(Scope::Whole, "v1", &wanted());
-    let seen = store.publish(&base, &whole, Durability::Buffered).unwrap();
+    let seen = store
+        .publish(
+            &lease_of(&store, &whole),
+            &base,
+            &whole,
+            Durability::Buffered,
+        )
+        .unwrap();
     engine.crash();
     let store = open(&engine);
     assert!(store.course(&course()).unwrap().is_none());
@@ -1103,7 +1154,7 @@ fn a_damaged_row_heals_by_the_next_whole_publish() {
     )
     .unwrap();
     tamper::damage_row(&*engine, &course());
-    let (base, entry) = store.base(&course()).unwrap();
+    let (base, entry) = base_of(&store, &course()).unwrap();
     assert_eq!(entry, None);
     publish_onto(&store, &base, &publication(Scope::Whole, "v1", &wanted())).unwrap();
     assert!(store.course(&course()).unwrap().is_some());

@@ -1,6 +1,9 @@
 //! What one user sees: filters that share a traversal, transformers in their order, and data that
 //! another release wrote.
 
+#[path = "common/joined.rs"]
+mod joined;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +17,7 @@ use courseblocks::{
     ReadVersion, Registry, RemovalFilter, Result, Store, Timestamp, Transformed, Transformer,
     Unyielded, UsageKey, UserContext, Versions, WriteVersion,
 };
+use joined::joined;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +72,8 @@ impl ModuleStore for Graph {
 
 fn manager(graph: &Graph, registry: Registry) -> Manager {
     let store = Store::with_engine(Arc::new(MemoryEngine::new()));
-    Manager::new(Arc::new(store), Arc::new(registry), Arc::new(graph.clone()))
+    let manager = Manager::new(Arc::new(store), Arc::new(registry), Arc::new(graph.clone()));
+    joined(manager)
 }
 
 fn visitor() -> UserContext {
@@ -640,7 +645,11 @@ fn each_release_reads_what_the_other_one_wrote() {
         let mut registry = Registry::new();
         registry.register(transformer).unwrap();
         let courses = Graph::new(&[(0, 1)]);
-        Manager::new(Arc::clone(store), Arc::new(registry), Arc::new(courses))
+        joined(Manager::new(
+            Arc::clone(store),
+            Arc::new(registry),
+            Arc::new(courses),
+        ))
     }
     let store = Arc::new(Store::with_engine(Arc::new(MemoryEngine::new())));
     let (old, new) = (release(&store, Release1), release(&store, Release2));

@@ -1,9 +1,21 @@
 //! Generated courses, the same every time: what the benches measure on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use courseblocks::modulestore::{Block, Course, CourseBuilder, ModuleStore};
-use courseblocks::{CourseKey, Error, ErrorKind, FieldMap, FieldValue, Result, SourceVersion};
+use courseblocks::{
+    CourseKey, Error, ErrorKind, FieldMap, FieldValue, Manager, Result, SourceVersion, Timestamp,
+};
+
+/// Lets a manager write.
+#[allow(dead_code, reason = "not every bench uses all of it")]
+pub(crate) fn join(manager: &Manager) {
+    let hour = Duration::from_secs(3600);
+    manager
+        .join("bench", "bench", hour, Timestamp::MIN)
+        .expect("joined");
+}
 
 /// A course of about `blocks` blocks in the usual shape: 8 chapters, sequentials of 4 verticals,
 /// verticals of 5 components. Every tenth component has a second parent.

@@ -391,6 +391,8 @@ mod tests {
         let mut registry = Registry::new();
         registry.register(Renaming).unwrap();
         let manager = Manager::new(store, Arc::new(registry), Arc::clone(&sources) as _);
+        let lasts = std::time::Duration::from_secs(30);
+        manager.join("w", "r", lasts, Timestamp::MIN).unwrap();
         let key: CourseKey = "course-v1:O+C+R".parse().unwrap();
         let root = key.usage_key("course", "course").unwrap();
         let version = SourceVersion::new("1").unwrap();

@@ -251,8 +251,10 @@ fn bring_in(manager: &Manager, sources: &Sources, course: Course) -> Result<Done
 /// The same content lies elsewhere: nothing but its place is written. True if it has moved.
 fn note_origin(manager: &Manager, key: &CourseKey, origin: Option<String>) -> Result<bool> {
     let store = manager.store();
-    let (base, entry) = store.base(key)?;
+    let lease = manager.lease()?;
+    let (base, entry) = store.base(&lease, key)?;
     let Some(entry) = entry.filter(|entry| entry.origin() != origin.as_deref()) else {
+        store.abandon(&base)?;
         return Ok(false);
     };
     let publication = Publication {
@@ -265,7 +267,7 @@ fn note_origin(manager: &Manager, key: &CourseKey, origin: Option<String>) -> Re
         records: Vec::new(),
         failures: Vec::new(),
     };
-    store.publish(&manager.lease()?, &base, &publication, Durability::Durable)?;
+    store.publish(&lease, &base, &publication, Durability::Durable)?;
     Ok(true)
 }
 

@@ -28,7 +28,7 @@ const FORMAT_DRAFT: &str = "FORMAT.new";
 pub(super) const SHARING: &str = "sharing";
 
 /// Where whoever has the store open is reached by those that it shares it with. Only in a store
-/// that is open, or that nobody could close.
+/// that is open, or was left open.
 pub(super) const SOCKET: &str = "SOCKET";
 
 /// What comes before the number of the layout.
@@ -55,7 +55,7 @@ impl Directory {
             path: path.to_owned(),
             lock: Some(lock(path)?),
         };
-        directory.remove_socket();
+        directory.end_sharing();
         if !check_layout(path)? {
             write_format(path).map_err(|error| unusable(path, "cannot be made a store", error))?;
         }
@@ -66,10 +66,11 @@ impl Directory {
         &self.path
     }
 
-    /// Whoever had the store open is gone, or is about to be: nobody answers there.
-    fn remove_socket(&self) {
+    /// Whoever shared the store is gone, or about to go: nobody answers there.
+    fn end_sharing(&self) {
+        let sharing = self.path.join(SHARING);
         // If it cannot be removed, others wait longer before they give up.
-        let _ = fs::remove_file(self.path.join(SHARING).join(SOCKET));
+        let _ = fs::remove_file(sharing.join(SOCKET)).and_then(|()| fs::remove_dir(sharing));
     }
 
     /// Leaves the store locked, and this process named, until it ends.
@@ -80,7 +81,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        self.remove_socket();
+        self.end_sharing();
         if let Some(lock) = &self.lock {
             // So that nobody reads a pid that is long gone.
             let _ = lock.set_len(0);

@@ -8,6 +8,11 @@
 mod acknowledged;
 mod directory;
 mod memory;
+#[cfg(unix)]
+mod shared;
+#[cfg(not(unix))]
+#[path = "shared/exclusive.rs"]
+mod shared;
 mod sled;
 mod undo;
 
@@ -16,6 +21,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 pub use memory::MemoryEngine;
+pub use shared::SharedEngine;
 pub use sled::{SledEngine, SledOptions};
 
 use crate::error::{Error, ErrorKind, Result};

@@ -111,6 +111,7 @@ pub struct SledEngine {
     durable: Mutex<Durable>,
     options: SledOptions,
     data: PathBuf,
+    place: String,
     /// Last, because its drop releases the lock.
     directory: Directory,
 }
@@ -207,6 +208,10 @@ impl SledEngine {
             .map_err(|failure| failure.into_error(path, "cannot be opened"))?;
         let durable = Durable::open(path, &data).map_err(refused)?;
         let acknowledged = durable.acknowledged.count();
+        // A restore may leave the directory in its place and bring another log.
+        let place = identity(path)
+            .and_then(|directory| Ok(format!("{directory} {}", identity(&data.join(LOG))?)))
+            .map_err(|error| unusable(path, "cannot be identified", error))?;
         let engine = Self {
             handles: RwLock::new(Some(handles)),
             has_stopped: AtomicBool::new(false),
@@ -214,6 +219,7 @@ impl SledEngine {
             durable: Mutex::new(durable),
             options: options.clone(),
             data,
+            place,
             directory,
         };
         if count < acknowledged {
@@ -396,11 +402,7 @@ impl Engine for SledEngine {
     }
 
     fn place(&self) -> Result<String> {
-        let identities = identity(self.path()).and_then(|directory| {
-            // A restore may leave the directory in its place and bring another log.
-            Ok(format!("{directory} {}", identity(&self.data.join(LOG))?))
-        });
-        identities.map_err(|error| unusable(self.path(), "cannot be identified", error))
+        Ok(self.place.clone())
     }
 
     fn describe(&self) -> String {

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CourseKey, UsageKey};
 use crate::modulestore::{ModuleStore, Report};
 use crate::record::{Entry, RecordError};
-use crate::store::{CourseEntry, Damage, Lookup, Published, Store, StoredRecord};
+use crate::store::{Base, CourseEntry, Damage, Lookup, Published, Store, StoredRecord};
 use crate::transformer::{Registry, Transformer, UserContext};
 use crate::version::Versions;
 
@@ -300,19 +300,9 @@ impl Manager {
     /// # Errors
     /// As [`update`](Self::update).
     pub fn plan(&self, course: &CourseKey, options: &UpdateOptions) -> Result<Plan> {
-        let (_, entry) = self.store.base(course)?;
-        self.plan_for(course, entry.as_ref(), options, &[])
-    }
-
-    fn plan_for(
-        &self,
-        course: &CourseKey,
-        entry: Option<&CourseEntry>,
-        options: &UpdateOptions,
-        damaged: &[String],
-    ) -> Result<Plan> {
+        let entry = self.store.usable_course(course)?;
         let source = self.modulestore.source_version(course)?;
-        Plan::make(entry, &source, &self.registry, options, damaged)
+        Plan::make(entry.as_ref(), &source, &self.registry, options, &[])
     }
 
     /// One collect. The caller sees to it that it is the only one for the course.
@@ -324,57 +314,32 @@ impl Manager {
     ) -> Result<Updated> {
         let mut last_conflict = None;
         for _ in 0..MAX_COLLECT_ATTEMPTS {
-            let (base, entry) = self.store.base(course)?;
-            let plan = self.plan_for(course, entry.as_ref(), options, damaged)?;
-            if plan.is_nothing() {
-                return Ok(Updated {
-                    plan,
-                    published: None,
-                    failures: Vec::new(),
-                    report: None,
-                });
-            }
-            // Nothing is loaded for a worker that could not write it.
-            self.lease()?;
-            let loaded = self.modulestore.load(course)?;
-            if loaded.key() != course {
-                let message = format!("the module store gave {} for {course}", loaded.key());
-                return Err(Error::new(ErrorKind::InvalidCourse, message));
-            }
-            // The same content has the same blocks, unless its reader was changed meanwhile.
-            let fits = entry.is_some_and(|entry| {
-                entry.source_version() == loaded.source_version()
-                    && usize::try_from(entry.blocks()) == Ok(loaded.structure().width())
-            });
-            let publication = match &plan {
-                Plan::Part(names) if fits => {
-                    let transformers = names.iter().map(|name| self.registry.get(name));
-                    let transformers = transformers.collect::<Result<Vec<_>>>()?;
-                    collect::part(&loaded, transformers.into_iter())?
-                }
-                _ => collect::whole(&loaded, &self.registry)?,
+            // A course that is nowhere gets no trace in the store.
+            let source = self.modulestore.source_version(course)?;
+            let plan = |entry: Option<&CourseEntry>| {
+                Plan::make(entry, &source, &self.registry, options, damaged)
             };
-            // Collecting may have taken longer than the lease, which was taken again meanwhile.
+            let stored = self.store.usable_course(course)?;
+            let due = plan(stored.as_ref())?;
+            if due.is_nothing() {
+                return Ok(Updated::nothing());
+            }
             let lease = self.lease()?;
-            let published = self
-                .store
-                .publish(&lease, &base, &publication, Durability::Durable);
-            match published {
-                Ok(published) => {
-                    let failures = publication.failures.into_iter();
-                    return Ok(Updated {
-                        plan,
-                        published: Some(published),
-                        failures: failures.map(|(name, _, error)| (name, error)).collect(),
-                        report: Some(loaded.report().clone()),
-                    });
-                }
+            let (base, entry) = self.store.base(&lease, course)?;
+            let plan = plan(entry.as_ref())?;
+            if plan.is_nothing() {
+                return Ok(Updated::nothing());
+            }
+            match self.collect_onto(&base, entry.as_ref(), plan) {
                 Err(error) if error.kind() == ErrorKind::Conflict => last_conflict = Some(error),
-                Err(error) if error.kind() == ErrorKind::Fenced => {
-                    self.leave_to_others(course, &plan)?;
+                Err(error) => {
+                    self.store.abandon(&base)?;
+                    if error.kind() == ErrorKind::Fenced {
+                        self.leave_to_others(course, &due)?;
+                    }
                     return Err(error);
                 }
-                Err(error) => return Err(error),
+                updated => return updated,
             }
         }
         Err(last_conflict.unwrap_or_else(|| {
@@ -383,10 +348,49 @@ impl Manager {
         }))
     }
 
+    fn collect_onto(
+        &self,
+        base: &Base,
+        entry: Option<&CourseEntry>,
+        plan: Plan,
+    ) -> Result<Updated> {
+        let course = base.course();
+        let loaded = self.modulestore.load(course)?;
+        if loaded.key() != course {
+            let message = format!("the module store gave {} for {course}", loaded.key());
+            return Err(Error::new(ErrorKind::InvalidCourse, message));
+        }
+        // The same content has the same blocks, unless its reader was changed meanwhile.
+        let fits = entry.is_some_and(|entry| {
+            entry.source_version() == loaded.source_version()
+                && usize::try_from(entry.blocks()) == Ok(loaded.structure().width())
+        });
+        let publication = match &plan {
+            Plan::Part(names) if fits => {
+                let transformers = names.iter().map(|name| self.registry.get(name));
+                let transformers = transformers.collect::<Result<Vec<_>>>()?;
+                collect::part(&loaded, transformers.into_iter())?
+            }
+            _ => collect::whole(&loaded, &self.registry)?,
+        };
+        // Collecting may have taken longer than the lease, which was taken again meanwhile.
+        let lease = self.lease()?;
+        let published = self
+            .store
+            .publish(&lease, base, &publication, Durability::Durable)?;
+        let failures = publication.failures.into_iter();
+        Ok(Updated {
+            plan,
+            published: Some(published),
+            failures: failures.map(|(name, _, error)| (name, error)).collect(),
+            report: Some(loaded.report().clone()),
+        })
+    }
+
     /// A transformer that failed on this very content will fail again: readers are told at once
     /// instead of collecting on every request.
     fn refuse_known_failures(&self, course: &CourseKey, missing: &[String]) -> Result<()> {
-        let (_, Some(entry)) = self.store.base(course)? else {
+        let Some(entry) = self.store.usable_course(course)? else {
             return Ok(());
         };
         let known = entry.failures().iter().find(|failure| {
@@ -416,6 +420,17 @@ impl std::fmt::Debug for Manager {
             .field("store", &self.store)
             .field("registry", &self.registry)
             .finish_non_exhaustive()
+    }
+}
+
+impl Updated {
+    fn nothing() -> Self {
+        Self {
+            plan: Plan::Nothing,
+            published: None,
+            failures: Vec::new(),
+            report: None,
+        }
     }
 }
 

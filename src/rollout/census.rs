@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{ErrorKind, Result};
 use crate::key::CourseKey;
-use crate::store::{CourseEntry, FloorEpoch, Store};
+use crate::store::{CourseEntry, FloorEpoch, Row, Store};
 use crate::version::{MinReader, WriteVersion};
 
 /// What is stored in the whole fleet of courses, by transformer and version.
@@ -17,7 +17,8 @@ pub struct Census {
     pub unreadable: Found,
     /// By transformer: those that were asked for, and all that are stored.
     pub transformers: BTreeMap<String, Tally>,
-    /// Courses by the floors that they were last checked against.
+    /// Courses by the floors that they were last checked against; those too that are about to be
+    /// stored for the first time.
     pub epochs: BTreeMap<FloorEpoch, Found>,
 }
 
@@ -75,12 +76,16 @@ impl Census {
             census.transformers.entry(name.to_owned()).or_default();
         }
         let asked_for: Vec<_> = census.transformers.keys().cloned().collect();
-        for row in store.courses() {
-            let (course, entry) = row?;
-            census.courses += 1;
-            match entry {
-                Ok(entry) => census.count(&entry, &asked_for),
+        for row in store.rows() {
+            let (course, row) = row?;
+            match row {
+                Ok(Row::Stored(entry)) => census.count(&entry, &asked_for),
+                // There may be a put under way that knows no newer floors.
+                Ok(Row::Reserved { floor_epoch, .. }) => {
+                    census.epochs.entry(floor_epoch).or_default().add(&course);
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::TooNew) => {
+                    census.courses += 1;
                     census.unreadable.add(&course);
                 }
                 Err(error) => return Err(error),
@@ -117,6 +122,7 @@ impl Census {
 
     fn count(&mut self, entry: &CourseEntry, asked_for: &[String]) {
         let course = entry.course();
+        self.courses += 1;
         self.epochs
             .entry(entry.floor_epoch())
             .or_default()

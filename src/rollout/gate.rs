@@ -243,8 +243,9 @@ impl Rollout<'_> {
     }
 }
 
+/// Where the row is damaged, no gate is open, and each can be judged again.
 pub(super) fn gates(store: &Store) -> Result<(Gates, ControlRow<Gates>)> {
-    let mut row = store.control_row::<Gates>(GATES)?;
+    let mut row = store.control_row_if_usable::<Gates>(GATES)?;
     Ok((row.value.take().unwrap_or_default(), row))
 }
 

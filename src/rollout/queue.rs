@@ -184,6 +184,8 @@ pub struct QueueStatus {
     pub claimed: u64,
     /// Tasks that failed too often.
     pub quarantined: u64,
+    /// Tasks that cannot be read. Their courses can be put on again.
+    pub damaged: u64,
     /// Who paused it, if it is.
     pub paused: Option<Pause>,
     /// The limit, if there is one.
@@ -713,7 +715,7 @@ impl<'a> Queue<'a> {
         let (members, _) = self.store.members()?;
         let fleet = members.into_vec();
         let settings = self.settings()?.value.unwrap_or_default();
-        let meter = self.store.control_row::<Meter>(METER)?;
+        let meter = self.store.control_row_if_usable::<Meter>(METER)?;
         let mut status = QueueStatus {
             paused: settings.paused,
             rate: settings.rate,
@@ -721,7 +723,14 @@ impl<'a> Queue<'a> {
             ..QueueStatus::default()
         };
         for task in self.tasks() {
-            let task = task?;
+            let task = match task {
+                Ok(task) => task,
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    status.damaged += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             match task.state(&fleet, now) {
                 TaskState::Ready => {
                     status.ready += 1;
@@ -756,7 +765,12 @@ impl<'a> Queue<'a> {
         let mut next: Option<Timestamp> = None;
         let mut claimed_by_others = 0;
         for row in self.rows() {
-            let (name, row) = row?;
+            let (name, row) = match row {
+                Ok(row) => row,
+                // One task that cannot be read keeps nobody from the others.
+                Err(error) if error.kind() == ErrorKind::Damaged => continue,
+                Err(error) => return Err(error),
+            };
             let Some(task) = row.value.clone().filter(|_| name.first() == Some(&ACTIVE)) else {
                 break;
             };
@@ -852,6 +866,7 @@ impl<'a> Queue<'a> {
             Backlog::Course(course) => vec![course.clone()],
             Backlog::Quarantined => {
                 let tasks = self.tasks().filter_map(|task| match task {
+                    Err(error) if error.kind() == ErrorKind::Damaged => None,
                     Ok(task) => task.is_quarantined.then_some(Ok(task.course)),
                     Err(error) => Some(Err(error)),
                 });
@@ -891,7 +906,7 @@ impl<'a> Queue<'a> {
     }
 
     fn settings(&self) -> Result<ControlRow<Settings>> {
-        self.store.control_row(SETTINGS)
+        self.store.control_row_if_usable(SETTINGS)
     }
 
     /// The task of a course, by way of its pointer. Looks again where the task was moved between
@@ -899,20 +914,36 @@ impl<'a> Queue<'a> {
     fn find(&self, course: &CourseKey) -> Result<Found> {
         for _ in 0..MAX_ATTEMPTS {
             let name = pointer_name(course);
-            let pointer = self.store.control_row::<Pointer>(place_of(&name))?;
+            let pointer = self
+                .store
+                .control_row_if_usable::<Pointer>(place_of(&name))?;
             let Some(Pointer { place }) = pointer.value.clone() else {
                 return Ok(Found {
                     pointer,
                     task: None,
+                    damaged: None,
                 });
             };
-            let mut row = self.store.control_row::<Task>(place_of(&place))?;
-            if let Some(task) = row.value.take() {
-                let old = Placed { place, row };
-                return Ok(Found {
-                    pointer,
-                    task: Some((old, task)),
-                });
+            match self.store.control_row::<Task>(place_of(&place)) {
+                Ok(mut row) => {
+                    if let Some(task) = row.value.take() {
+                        let old = Placed { place, row };
+                        return Ok(Found {
+                            pointer,
+                            task: Some((old, task)),
+                            damaged: None,
+                        });
+                    }
+                }
+                // It can be put on again.
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    return Ok(Found {
+                        pointer,
+                        task: None,
+                        damaged: Some(place),
+                    });
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(contended(course))
@@ -954,6 +985,8 @@ impl<'a> Queue<'a> {
 struct Found {
     pointer: ControlRow<Pointer>,
     task: Option<(Placed, Task)>,
+    /// Where a task is that cannot be read.
+    damaged: Option<Vec<u8>>,
 }
 
 /// A task's row, and where it was.

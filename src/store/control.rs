@@ -58,6 +58,24 @@ impl Store {
         })
     }
 
+    /// The row at `place`, where one that is damaged counts as none: it is for what is only
+    /// convenient to have, and may be written anew.
+    ///
+    /// # Errors
+    /// [`TooNew`](ErrorKind::TooNew) when a newer release wrote it.
+    pub(crate) fn control_row_if_usable<T: DeserializeOwned>(
+        &self,
+        place: Place<'_>,
+    ) -> Result<ControlRow<T>> {
+        match self.control_row(place) {
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(ControlRow {
+                value: None,
+                bytes: self.control_bytes(place)?,
+            }),
+            row => row,
+        }
+    }
+
     /// The row at `place`, whatever it holds.
     pub(super) fn control_bytes(&self, place: Place<'_>) -> Result<Option<Value>> {
         let key = Key::new(Space::Control, place.partition.as_bytes(), place.name);

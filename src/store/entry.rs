@@ -31,11 +31,13 @@ pub struct CourseEntry {
 
 /// What a course's row says.
 #[derive(Debug)]
-pub(super) enum Row {
+pub(crate) enum Row {
     /// What is stored for the course.
     Stored(CourseEntry),
     /// Somebody is about to store it for the first time.
     Reserved {
+        /// Makes it unlike all other reservations.
+        generation: Generation,
         /// The floors that its writer knew of.
         floor_epoch: FloorEpoch,
     },
@@ -170,7 +172,7 @@ impl Row {
         })
     }
 
-    /// A reservation, as it is stored. Its generation makes it unlike all others.
+    /// A reservation, as it is stored.
     pub(super) fn encode_reserved(
         course: &CourseKey,
         generation: Generation,
@@ -306,7 +308,10 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<Row, RecordError> {
     let row = row.map_err(|_| RecordError::Malformed("no row of the header index"))?;
     let floor_epoch = FloorEpoch::new(row.floor_epoch);
     if row.is_reserved {
-        return Ok(Row::Reserved { floor_epoch });
+        return Ok(Row::Reserved {
+            generation,
+            floor_epoch,
+        });
     }
     let records = row.records.into_iter().map(|(name, bytes)| {
         let header = Header::read(RecordKey::record(course, name).as_bytes(), bytes)?;

@@ -127,9 +127,10 @@ impl Members {
 }
 
 impl Store {
-    /// The fleet as it is, to read or to change.
+    /// The fleet as it is, to read or to change. Where its row is damaged, nobody is in it, and
+    /// all have to join again: what is safe rests on floors, not on leases.
     pub(crate) fn members(&self) -> Result<(Members, ControlRow<Members>)> {
-        let mut row = self.control_row::<Members>(FLEET)?;
+        let mut row = self.control_row_if_usable::<Members>(FLEET)?;
         Ok((row.value.take().unwrap_or_default(), row))
     }
 

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use control::{ControlRow, Place, encode_row};
-use entry::Row;
+pub(crate) use entry::Row;
 pub use entry::{CourseEntry, Failure, RecordEntry};
 pub use floors::{Floor, FloorEpoch, Floors};
 pub(crate) use floors::{put_floors, require_floors};
@@ -104,16 +104,34 @@ impl Store {
         }
     }
 
+    /// As [`course`](Self::course), where a row that is damaged counts as none: the course can be
+    /// collected again.
+    pub(crate) fn usable_course(&self, course: &CourseKey) -> Result<Option<CourseEntry>> {
+        match self.course(course) {
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+            entry => entry,
+        }
+    }
+
     /// Every course, in key order, each as [`course`](Self::course) answers. Reads the header
     /// index only: what it costs does not depend on the size of records.
     pub fn courses(&self) -> impl Iterator<Item = Result<(CourseKey, Result<CourseEntry>)>> {
-        let rows = self.engine.scan(Space::Courses, None).map(|item| {
+        let stored = self.rows().map(|row| {
+            let (course, row) = row?;
+            let entry = row.map(Row::stored).transpose();
+            Ok(entry.map(|entry| (course, entry)))
+        });
+        stored.filter_map(Result::transpose)
+    }
+
+    /// Every row of the header index in key order, reservations included.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Result<(CourseKey, Result<Row>)>> {
+        self.engine.scan(Space::Courses, None).map(|item| {
             let item = item?;
             let course = course_of(item.partition())?;
-            let entry = Row::decode(&course, item.value()).map(Row::stored);
-            Ok(entry.transpose().map(|entry| (course, entry)))
-        });
-        rows.filter_map(Result::transpose)
+            let row = Row::decode(&course, item.value());
+            Ok((course, row))
+        })
     }
 
     /// Removes every trace of a course; false if there was none.

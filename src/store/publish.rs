@@ -22,9 +22,11 @@ pub struct Base {
     row: RowState,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum RowState {
-    Absent,
+    // Nothing is stored. A number that comes once keeps a course that is stored and deleted again
+    // from looking as if nothing had happened.
+    Reserved(Generation),
     Present(Generation),
     Damaged,
 }
@@ -81,6 +83,14 @@ pub struct Published {
     pub bytes: u64,
 }
 
+impl Base {
+    /// The course.
+    #[must_use]
+    pub fn course(&self) -> &CourseKey {
+        &self.course
+    }
+}
+
 impl NewRecord {
     /// Whether it is one of the store's own.
     pub(super) fn is_own(&self) -> bool {
@@ -97,18 +107,48 @@ impl NewRecord {
 }
 
 impl Store {
-    /// Looks at what is there, before collecting.
+    /// Looks at what is there, before the content is read and collected. A course that is not
+    /// stored gets a reservation, which readers do not see; where nothing comes of it, it is given
+    /// back with [`abandon`](Self::abandon).
     ///
     /// # Errors
-    /// [`TooNew`](ErrorKind::TooNew) when a newer release keeps the course in a way that this one
-    /// does not understand.
-    pub fn base(&self, course: &CourseKey) -> Result<(Base, Option<CourseEntry>)> {
-        let (row, entry) = self.row_state(course)?;
-        let base = Base {
-            course: course.clone(),
-            row,
+    /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended. [`TooNew`](ErrorKind::TooNew)
+    /// when a newer release keeps the course in a way that this one does not understand.
+    pub fn base(&self, lease: &Lease, course: &CourseKey) -> Result<(Base, Option<CourseEntry>)> {
+        self.holder(lease)?;
+        for _ in 0..MAX_COMMIT_ATTEMPTS {
+            if let Some(row) = self.row_bytes(course)? {
+                let (row, entry) = Self::state_of(course, &row)?;
+                let base = Base {
+                    course: course.clone(),
+                    row,
+                };
+                return Ok((base, entry));
+            }
+            self.reserve(course)?;
+        }
+        Err(contended(course, "reserved"))
+    }
+
+    /// Leaves no trace of a course that was to be stored for the first time and was not. Whoever
+    /// else was about to store it has to begin again.
+    ///
+    /// # Errors
+    /// Whatever the engine says.
+    pub fn abandon(&self, base: &Base) -> Result<()> {
+        if !matches!(base.row, RowState::Reserved(_)) {
+            return Ok(());
+        }
+        let Some(row) = self.row_bytes(&base.course)? else {
+            return Ok(());
         };
-        Ok((base, entry))
+        if Self::state_of(&base.course, &row)?.0 == base.row {
+            let mut commit = Commit::new();
+            commit.require(Space::Courses, ROW, unchanged(Some(row)));
+            commit.delete(Space::Courses, ROW);
+            self.commit(&base.course, &commit, Durability::Buffered)?;
+        }
+        Ok(())
     }
 
     /// Writes a publication in one commit: afterwards readers see all of it, before none of it.
@@ -135,26 +175,14 @@ impl Store {
     ) -> Result<Published> {
         let course = &base.course;
         for _ in 0..MAX_COMMIT_ATTEMPTS {
-            let Some(row) = self.row_bytes(course)? else {
-                if base.row != RowState::Absent {
-                    return Err(republished(course));
-                }
-                self.reserve(lease, course)?;
-                continue;
-            };
-            let (state, entry) = Self::state_of(course, Some(&row))?;
+            let row = self.row_bytes(course)?.ok_or_else(|| republished(course))?;
+            let (state, entry) = Self::state_of(course, &row)?;
             if state != base.row {
                 return Err(republished(course));
             }
             // After the row was read: floors that are raised from now on change the row, and this
             // commit is refused.
-            let epoch = match self.check_fenced(lease, course, publication) {
-                Ok(epoch) => epoch,
-                Err(fenced) => {
-                    self.take_reservation_back(course, row)?;
-                    return Err(fenced);
-                }
-            };
+            let epoch = self.check_fenced(lease, course, publication)?;
             self.check_replaceable(course, entry.as_ref(), publication)?;
             let generation = match (publication.scope, &entry) {
                 (Scope::Part, Some(entry)) => entry.generation,
@@ -191,9 +219,8 @@ impl Store {
     }
 
     /// Gives a course that is not stored a row, so that floors that are raised from now on find
-    /// it. Readers do not see it.
-    fn reserve(&self, lease: &Lease, course: &CourseKey) -> Result<()> {
-        self.holder(lease)?;
+    /// it.
+    fn reserve(&self, course: &CourseKey) -> Result<()> {
         let epoch = self.floors()?.epoch();
         let reserved = Row::encode_reserved(course, self.next_generation()?, epoch)?;
         let mut commit = Commit::new();
@@ -201,18 +228,6 @@ impl Store {
         commit.put(Space::Courses, ROW, reserved);
         // Refused: somebody else was faster, and its row will do.
         self.commit(course, &commit, Durability::Buffered)?;
-        Ok(())
-    }
-
-    /// Leaves no trace of a course that was refused. Another writer's reservation may go as well:
-    /// it makes another one.
-    fn take_reservation_back(&self, course: &CourseKey, row: Value) -> Result<()> {
-        if let Ok(Row::Reserved { .. }) = Row::decode(course, &row) {
-            let mut commit = Commit::new();
-            commit.require(Space::Courses, ROW, unchanged(Some(row)));
-            commit.delete(Space::Courses, ROW);
-            self.commit(course, &commit, Durability::Buffered)?;
-        }
         Ok(())
     }
 
@@ -373,20 +388,10 @@ impl Store {
         Ok(false)
     }
 
-    fn row_state(&self, course: &CourseKey) -> Result<(RowState, Option<CourseEntry>)> {
-        Self::state_of(course, self.row_bytes(course)?.as_ref())
-    }
-
-    fn state_of(
-        course: &CourseKey,
-        row: Option<&Value>,
-    ) -> Result<(RowState, Option<CourseEntry>)> {
-        let Some(row) = row else {
-            return Ok((RowState::Absent, None));
-        };
+    fn state_of(course: &CourseKey, row: &Value) -> Result<(RowState, Option<CourseEntry>)> {
         match Row::decode(course, row) {
             Ok(Row::Stored(entry)) => Ok((RowState::Present(entry.generation), Some(entry))),
-            Ok(Row::Reserved { .. }) => Ok((RowState::Absent, None)),
+            Ok(Row::Reserved { generation, .. }) => Ok((RowState::Reserved(generation), None)),
             Err(error) if error.kind() == ErrorKind::Damaged => Ok((RowState::Damaged, None)),
             Err(error) => Err(error),
         }

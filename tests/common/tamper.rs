@@ -6,10 +6,10 @@ use courseblocks::engine::{Commit, CommitOutcome, Durability, Engine, Space};
 /// Space, partition, name and value.
 pub(crate) type Row = (Space, Vec<u8>, Vec<u8>, Vec<u8>);
 
-/// Everything that an engine has, in key order.
+/// Everything that an engine has of courses, in key order.
 pub(crate) fn everything(engine: &dyn Engine) -> Vec<Row> {
     let mut found = Vec::new();
-    for space in [Space::Records, Space::Courses, Space::Control] {
+    for space in [Space::Records, Space::Courses] {
         for item in engine.scan(space, None) {
             let item = item.unwrap();
             let (partition, name) = (item.partition().to_vec(), item.name().to_vec());

@@ -4,6 +4,8 @@
 #[cfg(feature = "olx")]
 mod courses;
 mod graph;
+#[path = "../common/joined.rs"]
+mod joined;
 mod keys;
 mod locate;
 mod manager;

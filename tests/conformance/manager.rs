@@ -13,6 +13,7 @@ use courseblocks::{
 };
 use serde_json::{Value, json};
 
+use crate::joined::{joined, lease_for};
 use crate::release::{COURSE_VERSION, CountedCourse, Versioned, versions};
 use crate::report::Report;
 
@@ -175,7 +176,11 @@ impl Sequence {
 
     fn compare_clear(&self, name: &str, step: &Value, report: &mut Report) {
         let looks = self.course.looks();
-        let error = if self.store.delete(self.course.key()).unwrap() {
+        let error = if self
+            .store
+            .delete(&lease_for(&self.store, []), self.course.key())
+            .unwrap()
+        {
             Value::Null
         } else {
             json!("BlockStructureNotFound")
@@ -307,11 +312,11 @@ impl Sequence {
         }
         let is_collected = self.version_is_collected;
         registry.register(VersionsOfRoot { is_collected }).unwrap();
-        Some(Manager::new(
+        Some(joined(Manager::new(
             Arc::clone(&self.store),
             Arc::new(registry),
             self.course.clone(),
-        ))
+        )))
     }
 
     fn entry(&self) -> Option<CourseEntry> {

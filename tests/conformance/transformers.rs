@@ -15,6 +15,7 @@ use courseblocks::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::joined::joined;
 use crate::report::Report;
 
 /// Compares every case of `vectors`, the content of transformers.json.
@@ -77,6 +78,7 @@ impl<'v> Case<'v> {
         let registry = Registry::standard();
         let courses = OneCourse(self.course());
         let manager = Manager::new(Arc::new(store), Arc::new(registry), Arc::new(courses));
+        let manager = joined(manager);
         let updated = manager.update(&self.course, &courseblocks::UpdateOptions::default());
         match updated {
             Ok(updated) if updated.failures.is_empty() => Some(manager),

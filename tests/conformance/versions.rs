@@ -14,6 +14,7 @@ use courseblocks::{
 };
 use serde_json::{Value, json};
 
+use crate::joined::{joined, lease_for};
 use crate::release::{CountedCourse, Versioned, versions};
 use crate::report::Report;
 
@@ -153,9 +154,12 @@ fn outdated_in_store(release: &Registry, stored: &BTreeMap<&str, u32>) -> BTreeS
         errors: 0,
         warnings: 0,
     };
-    let (base, _) = store.base(&course).unwrap();
+    let written = publication.records.iter();
+    let written = written.map(|record| (record.name.as_str(), record.versions));
+    let lease = lease_for(&store, written);
+    let (base, _) = store.base(&lease, &course).unwrap();
     store
-        .publish(&base, &publication, Durability::Buffered)
+        .publish(&lease, &base, &publication, Durability::Buffered)
         .unwrap();
 
     let mut outdated = BTreeSet::new();
@@ -250,6 +254,7 @@ fn collected(release: Registry) -> (Value, BTreeSet<(String, u32)>) {
     let store = Arc::new(Store::with_engine(Arc::new(MemoryEngine::new())));
     let course = Arc::new(CountedCourse::new());
     let manager = Manager::new(Arc::clone(&store), Arc::clone(&release), course.clone());
+    let manager = joined(manager);
     manager
         .update(course.key(), &UpdateOptions::default())
         .unwrap();
@@ -292,7 +297,11 @@ fn registry(case: &Value, report: &mut Report) {
         .collect();
     let course = Arc::new(CountedCourse::new());
     let store = Store::with_engine(Arc::new(MemoryEngine::new()));
-    let manager = Manager::new(Arc::new(store), Arc::new(release), course.clone());
+    let manager = joined(Manager::new(
+        Arc::new(store),
+        Arc::new(release),
+        course.clone(),
+    ));
     let construct = match manager.get_collected(course.key(), &requested) {
         Ok(_) => "ok",
         Err(error) if error.kind() == ErrorKind::Registry => "TransformerException",
