@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use super::interrupt::INTERRUPTED;
 use crate::error::{Error, ErrorKind};
 
 /// The answer of a command that could do its work.
@@ -14,6 +15,8 @@ pub(super) enum Answer {
     Done,
     /// No, or some of it failed; what failed was told.
     Incomplete,
+    /// Somebody asked it to end before it had an answer.
+    Interrupted,
 }
 
 /// What keeps a command from going on.
@@ -82,6 +85,8 @@ pub(super) fn explain(error: &Error) -> String {
     let advice = match error.kind() {
         ErrorKind::OpenElsewhere => "wait until that process has ended, or end it",
         ErrorKind::TooNew => "use the release that wrote it, or a newer one",
+        ErrorKind::Fenced => "nothing was written, and `rollout status` tells what is next",
+        ErrorKind::NoLease => "run it again; what it wrote before is there",
         ErrorKind::Damaged => "`verify --repair` collects again what is damaged",
         _ => return text,
     };
@@ -117,6 +122,7 @@ impl From<Answer> for ExitCode {
         match answer {
             Answer::Done => Self::SUCCESS,
             Answer::Incomplete => Status::Incomplete.into(),
+            Answer::Interrupted => Self::from(INTERRUPTED),
         }
     }
 }
@@ -153,6 +159,8 @@ mod tests {
         check(ErrorKind::InvalidCourse, Status::Incomplete);
         check(ErrorKind::Transformer, Status::Incomplete);
         check(ErrorKind::TooNew, Status::Incomplete);
+        check(ErrorKind::Fenced, Status::Incomplete);
+        check(ErrorKind::NoLease, Status::Incomplete);
         check(ErrorKind::Damaged, Status::Incomplete);
         check(ErrorKind::Registry, Status::Usage);
         check(ErrorKind::Storage, Status::Store);

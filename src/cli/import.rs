@@ -58,6 +58,7 @@ impl Import {
         let registry = Arc::clone(&context.registry);
         let manager = Manager::new(store, registry, Arc::clone(&sources) as _);
         let manager = context.join(manager)?;
+        context.tell_notices(&manager, run.output);
         run.output.begin_progress(places.len());
         for place in &places {
             run.import(&manager, &sources, place)?;

@@ -1,17 +1,23 @@
 //! The operator's command line: arguments in, answers out. It decides nothing about courses that
 //! the library does not decide, and it alone prints and reads the clock and the environment.
 
+mod arguments;
 mod blocks;
 mod courses;
 mod demo;
 mod failure;
 mod get;
 mod import;
+mod ink;
 mod inspect;
+mod interrupt;
 mod json;
 mod output;
+mod pause;
 mod problems;
 mod progress;
+mod queue;
+mod rollout;
 mod session;
 mod sources;
 mod structure;
@@ -19,8 +25,10 @@ mod table;
 mod text;
 mod update;
 mod verify;
+mod worker;
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +37,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::error::Result;
 use crate::manager::Manager;
+use crate::rollout::Notice;
 use crate::store::Store;
 use crate::transformer::Registry;
 use failure::{Answer, Failure};
@@ -108,8 +117,8 @@ struct Global {
         long,
         global = true,
         value_name = "DIR",
-        env = "COURSEBLOCKS_STORE",
-        default_value = "./courseblocks-data",
+        env = STORE_VARIABLE,
+        default_value = DEFAULT_STORE,
         value_hint = ValueHint::DirPath
     )]
     store: PathBuf,
@@ -153,6 +162,11 @@ enum Command {
     Blocks(blocks::Blocks),
     Inspect(inspect::Inspect),
     Update(update::Update),
+    Worker(worker::Worker),
+    Queue(queue::Queue),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
+    Rollout(rollout::Rollout),
     Verify(verify::Verify),
     Demo(demo::Demo),
 }
@@ -168,6 +182,11 @@ impl Command {
             Self::Blocks(command) => command.run(context, output),
             Self::Inspect(command) => command.run(context, output),
             Self::Update(command) => command.run(context, output),
+            Self::Worker(command) => command.run(context, output),
+            Self::Queue(command) => command.run(context, output),
+            Self::Pause(command) => command.run(context, output),
+            Self::Resume(command) => command.run(context, output),
+            Self::Rollout(command) => command.run(context, output),
             Self::Verify(command) => command.run(context, output),
             Self::Demo(command) => command.run(output),
         }
@@ -184,6 +203,11 @@ impl Command {
             Self::Blocks(_) => "blocks",
             Self::Inspect(_) => "inspect",
             Self::Update(_) => "update",
+            Self::Worker(_) => "worker",
+            Self::Queue(_) => "queue",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
+            Self::Rollout(_) => "rollout",
             Self::Verify(_) => "verify",
             Self::Demo(_) => "demo",
         };
@@ -219,13 +243,54 @@ impl Context {
 
     /// The release that this program is, at work on its store.
     fn manager(&self) -> Result<Session, Failure> {
+        self.manager_for(self.identity.lasts)
+    }
+
+    /// The same, with a lease that lasts so long.
+    fn manager_for(&self, lasts: Duration) -> Result<Session, Failure> {
         let store = self.open()?;
         let sources = Arc::new(Sources::new(Arc::clone(&store)));
-        self.join(Manager::new(store, Arc::clone(&self.registry), sources))
+        let manager = Manager::new(store, Arc::clone(&self.registry), sources);
+        let identity = Identity {
+            lasts,
+            ..self.identity.clone()
+        };
+        Ok(Session::begin(manager, &identity)?)
     }
 
     fn join(&self, manager: Manager) -> Result<Session, Failure> {
         Ok(Session::begin(manager, &self.identity)?)
+    }
+
+    /// Says what a release that collects should know of floors and gates.
+    #[expect(clippy::unused_self, reason = "reads as the others do")]
+    fn tell_notices(&self, session: &Session, output: &Output) {
+        for notice in session.notices() {
+            output.notice(&format!("note: {notice}"));
+        }
+    }
+
+    /// Says what a release that asks about gates should know of floors.
+    #[expect(clippy::unused_self, reason = "reads as the others do")]
+    fn tell_floors(&self, session: &Session, output: &Output) {
+        let is_floor = |notice: &&Notice| matches!(notice, Notice::BelowFloor { .. });
+        for notice in session.notices().iter().filter(is_floor) {
+            output.notice(&format!("note: {notice}"));
+        }
+    }
+
+    /// A command of this program as it is typed, for this store.
+    fn command(&self, command: &str) -> String {
+        let program = env::args_os().next().map(PathBuf::from);
+        let program = program.as_deref().and_then(Path::file_name);
+        let program = program.map_or("courseblocks".into(), |name| name.to_string_lossy());
+        let usual = env::var_os(STORE_VARIABLE).unwrap_or_else(|| DEFAULT_STORE.into());
+        let store = if self.store.as_os_str() == usual {
+            String::new()
+        } else {
+            format!(" --store {}", quoted(&self.store.to_string_lossy()))
+        };
+        format!("{}{store} {command}", quoted(&program))
     }
 
     /// All of the release's transformers in order, or those that were named.
@@ -237,6 +302,19 @@ impl Context {
             self.registry.versions(name)?;
         }
         Ok(named.iter().map(String::as_str).collect())
+    }
+}
+
+const STORE_VARIABLE: &str = "COURSEBLOCKS_STORE";
+const DEFAULT_STORE: &str = "./courseblocks-data";
+
+/// A word as a shell takes it for itself.
+fn quoted(word: &str) -> String {
+    let is_safe = |c: char| c.is_alphanumeric() || "-_./+@:=%,".contains(c);
+    if !word.is_empty() && word.chars().all(is_safe) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -273,7 +351,8 @@ mod tests {
 
     #[test]
     fn every_command_says_what_it_does_and_what_its_exit_status_means() {
-        for command in Arguments::command().get_subcommands() {
+        let mut commands = vec![Arguments::command()];
+        while let Some(command) = commands.pop() {
             let name = command.get_name();
             assert!(command.get_about().is_some(), "{name}");
             let after_help = command.get_after_help().map(ToString::to_string);
@@ -282,6 +361,21 @@ mod tests {
                 after_help.contains("Exit status: 0"),
                 "{name}: {after_help:?}"
             );
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_read_something_else() {
+        for (word, expected) in [
+            ("/var/lib/store", "/var/lib/store"),
+            ("course-v1:O+C+R", "course-v1:O+C+R"),
+            ("my store", "'my store'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME", "'$HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), expected);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Where answers go: stdout for answers, stderr for people. All text passes through here, so
 //! nothing that a course says reaches a terminal as a command. Knows lines and JSON, not commands.
 
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use serde::Serialize;
 
 use super::Format;
 use super::failure::Failure;
+use super::ink::{Ink, Line, folded};
 use super::progress::Progress;
 use super::table::Table;
 use super::text::{plain, plain_json};
@@ -16,6 +17,9 @@ use super::text::{plain, plain_json};
 pub(super) struct Output {
     format: Format,
     stdout: StdoutLock<'static>,
+    /// How wide the terminal is that stdout is, if it is one.
+    columns: Option<usize>,
+    is_coloured: bool,
     progress: Progress,
     /// The reader of stdout has gone. It has seen enough; the work goes on without words.
     is_unread: bool,
@@ -26,9 +30,15 @@ pub(super) struct Output {
 impl Output {
     /// Answers in `format`.
     pub(super) fn new(format: Format, progress: Progress) -> Self {
+        let is_text = format == Format::Text;
+        let columns = console::Term::stdout().size_checked();
+        let columns = columns.filter(|_| is_text && io::stdout().is_terminal());
         Self {
             format,
             stdout: io::stdout().lock(),
+            columns: columns.map(|(_, columns)| usize::from(columns)),
+            // Not with NO_COLOR either.
+            is_coloured: is_text && console::colors_enabled(),
             progress,
             is_unread: false,
             items: None,
@@ -45,10 +55,44 @@ impl Output {
         self.write(&format!("{}\n", plain(line)))
     }
 
+    /// One line with emphasis.
+    pub(super) fn inked(&mut self, line: &Line) -> Result<(), Failure> {
+        let line = if self.is_coloured {
+            line.in_colour()
+        } else {
+            line.without_colour()
+        };
+        self.write(&format!("{line}\n"))
+    }
+
+    /// A text that begins with `head`, folded so that a terminal shows it below itself.
+    pub(super) fn paragraph(&mut self, head: &Line, text: &str) -> Result<(), Failure> {
+        let indent = head.width();
+        let text = plain(text);
+        let lines = match self.columns {
+            Some(columns) => folded(&text, columns.saturating_sub(indent).max(MIN_COLUMNS)),
+            None => vec![text.into_owned()],
+        };
+        for (number, line) in lines.iter().enumerate() {
+            let before = if number == 0 {
+                head.clone()
+            } else {
+                " ".repeat(indent).into()
+            };
+            self.inked(&before.with(Ink::Plain, line))?;
+        }
+        Ok(())
+    }
+
+    /// How wide the terminal is that stdout is; `None` where it is none.
+    pub(super) fn columns(&self) -> Option<usize> {
+        self.columns
+    }
+
     /// A table, its head first.
     pub(super) fn table(&mut self, table: &Table) -> Result<(), Failure> {
-        for line in table.lines() {
-            self.line(&line)?;
+        for line in table.inked() {
+            self.inked(&line)?;
         }
         Ok(())
     }
@@ -83,6 +127,17 @@ impl Output {
         self.write(&format!("{separator}\n{}", plain_json(&json)))
     }
 
+    /// Closes the list, and the document with what is to be said of all its items.
+    pub(super) fn end_list(&mut self, summary: &impl Serialize) -> Result<(), Failure> {
+        if self.items.take().is_none() {
+            return Ok(());
+        }
+        let json = serde_json::to_string(summary).map_err(|error| unprintable(&error))?;
+        let rest = json.strip_prefix('{').unwrap_or("}");
+        let separator = if rest == "}" { "" } else { "," };
+        self.write(&format!("\n]{separator}{}\n", plain_json(rest)))
+    }
+
     /// Nothing comes after this: takes the bar away, and closes a list even where the work broke
     /// off, so that what there is can be read.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
@@ -103,6 +158,21 @@ impl Output {
     /// Begins to count courses.
     pub(super) fn begin_progress(&mut self, courses: usize) {
         self.progress.begin(courses);
+    }
+
+    /// Takes the bar away: an answer comes.
+    pub(super) fn end_progress(&mut self) {
+        self.progress.end();
+    }
+
+    /// So many courses of so many are done; begins to count where nobody has.
+    pub(super) fn set_progress(&mut self, done: u64, courses: u64) {
+        self.progress.set(done, courses);
+    }
+
+    /// Whether somebody sees the progress.
+    pub(super) fn shows_progress(&self) -> bool {
+        self.progress.is_seen()
     }
 
     /// Says which course it is now.
@@ -134,6 +204,9 @@ impl Output {
         }
     }
 }
+
+/// A terminal that is narrower shows it broken.
+const MIN_COLUMNS: usize = 20;
 
 fn unprintable(error: &serde_json::Error) -> Failure {
     Failure::no(format!("the answer has no form in JSON: {error}"))

@@ -1,6 +1,8 @@
 //! What was wrong with a course, in JSON and in words: findings of its import, and transformers
 //! that failed on it. Knows their form, not where they come from.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::key::UsageKey;
@@ -92,8 +94,12 @@ impl Counts {
 }
 
 /// A number and what it counts.
-pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+pub(super) fn counted<N>(count: N, one: &str, many: &str) -> String
+where
+    N: Copy + fmt::Display + From<u8> + PartialEq,
+{
+    let word = if count == N::from(1) { one } else { many };
+    format!("{count} {word}")
 }
 
 #[cfg(test)]

@@ -45,6 +45,26 @@ impl Progress {
         self.bar = Some(bar);
     }
 
+    /// So many of so many are done. What was done before the first call is not counted as quick.
+    pub(super) fn set(&mut self, done: u64, courses: u64) {
+        let is_new = self.bar.is_none();
+        if is_new {
+            self.begin(0);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_length(courses);
+            bar.set_position(done);
+            if is_new {
+                bar.reset_eta();
+            }
+        }
+    }
+
+    /// Whether there is a bar, or will be, that somebody sees.
+    pub(super) fn is_seen(&self) -> bool {
+        self.is_wanted && !ProgressDrawTarget::stderr().is_hidden()
+    }
+
     /// Says which course it is now.
     pub(super) fn at(&self, course: &str) {
         if let Some(bar) = &self.bar {

@@ -1,14 +1,12 @@
 //! Rows in columns that are as wide as their widest cell. Knows widths, not what cells mean.
 
-use unicode_width::UnicodeWidthStr;
-
-use super::text::plain;
+use super::ink::{Ink, Line};
 
 /// A table with a head.
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<Column>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<Line>>,
 }
 
 /// On which side the cells of a column are even.
@@ -34,32 +32,40 @@ impl Table {
             columns: columns.into(),
             rows: Vec::new(),
         };
-        table.row(head.map(|(name, _)| name.to_uppercase()));
+        table.row(head.map(|(name, _)| Line::of(Ink::Strong, name.to_uppercase())));
         table
     }
 
     /// Adds a row.
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        let cells = cells.map(|cell| plain(&cell).into_owned());
+    pub(super) fn row<const N: usize>(&mut self, cells: [impl Into<Line>; N]) {
+        let cells = cells.map(Into::into);
         for (column, cell) in self.columns.iter_mut().zip(&cells) {
             column.width = column.width.max(cell.width());
         }
         self.rows.push(cells.into());
     }
 
-    /// The lines, without spaces at their ends.
+    /// The lines as text.
     pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+        self.inked().map(|line| line.without_colour())
+    }
+
+    /// The lines, without spaces at their ends.
+    pub(super) fn inked(&self) -> impl Iterator<Item = Line> {
         self.rows.iter().map(|row| {
-            let mut line = String::new();
+            let mut line = Line::new();
             for (column, cell) in self.columns.iter().zip(row) {
                 let padding = " ".repeat(column.width.saturating_sub(cell.width()));
                 let (before, after) = match column.align {
                     Align::Left => ("", padding.as_str()),
                     Align::Right => (padding.as_str(), ""),
                 };
-                line.extend([before, cell, after, "  "]);
+                line.push(Ink::Plain, before);
+                line.append(cell);
+                line.push(Ink::Plain, after);
+                line.push(Ink::Plain, "  ");
             }
-            line.truncate(line.trim_end().len());
+            line.trim_end();
             line
         })
     }

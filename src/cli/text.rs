@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::timestamp::Timestamp;
+
 /// The text with every character that could move the cursor, change colours, break the line or
 /// turn the reading direction written out, as `\u{1b}`.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
@@ -19,6 +21,15 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(safe)
+}
+
+/// A point in time without its microseconds, for people.
+pub(super) fn to_the_second(at: Timestamp) -> String {
+    let text = at.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
 }
 
 /// The same JSON with those characters written as JSON escapes. They can only stand inside
@@ -74,6 +85,13 @@ mod tests {
     fn what_people_write_stays() {
         for text in ["", "Ästhetik — 美学", "a\\u{1b}", "👩‍🏫 שלום"] {
             assert!(matches!(plain(text), Cow::Borrowed(same) if same == text));
+        }
+    }
+
+    #[test]
+    fn people_are_told_whole_seconds() {
+        for at in ["2026-03-01T12:00:00.250000Z", "2026-03-01T12:00:00Z"] {
+            assert_eq!(to_the_second(at.parse().unwrap()), "2026-03-01T12:00:00Z");
         }
     }
 

@@ -18,8 +18,8 @@ pub use floor::{Blocker, Start};
 pub use gate::{GateAnswer, OpenGate, Reason, judge};
 pub use history::{Event, HistoryEntry, MAX_EVENTS};
 pub use queue::{
-    Backlog, Claim, Claimed, Completion, Enqueued, Failed, Pause, Priority, Queue, QueueStatus,
-    Rate, RetryPolicy, Task, TaskState,
+    Backlog, Claim, Claimed, Completion, Enqueued, Failed, Limits, Pause, Priority, Queue,
+    QueueStatus, Rate, RetryPolicy, Task, TaskState,
 };
 pub use retire::Retire;
 pub use status::{Next, Status, TransformerStatus};

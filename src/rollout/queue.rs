@@ -171,6 +171,15 @@ pub struct Rate {
     per_1000_seconds: u64,
 }
 
+/// What holds all workers back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Who paused the queue, if it is.
+    pub paused: Option<Pause>,
+    /// How many tasks may be taken in a time, if that is limited.
+    pub rate: Option<Rate>,
+}
+
 /// The queue in numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueueStatus {
@@ -705,6 +714,15 @@ impl<'a> Queue<'a> {
     /// [`Damaged`](ErrorKind::Damaged) when it cannot be read.
     pub fn task(&self, course: &CourseKey) -> Result<Option<Task>> {
         Ok(self.find(course)?.task.map(|(_, task)| task))
+    }
+
+    /// What holds all workers back at the moment. Looks at no task.
+    ///
+    /// # Errors
+    /// [`Damaged`](ErrorKind::Damaged) when it cannot be read.
+    pub fn limits(&self) -> Result<Limits> {
+        let Settings { paused, rate, .. } = self.settings()?.value.unwrap_or_default();
+        Ok(Limits { paused, rate })
     }
 
     /// The queue in numbers.
