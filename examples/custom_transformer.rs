@@ -104,3 +104,21 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     println!("a visitor has {} words to read", words.sum::<i64>());
     Ok(())
 }
+
+/// What every transformer should have: the test that tells when `Words` changed and WRITE did not.
+#[cfg(test)]
+mod tests {
+    use courseblocks::modulestore::olx;
+    use courseblocks::schema::{self, SchemaError};
+
+    use super::*;
+
+    #[test]
+    fn words_are_stored_as_it_is_written_down() -> std::result::Result<(), SchemaError> {
+        let export = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/courses/demo-course");
+        let course = olx::read(export.as_ref(), &olx::Limits::default()).unwrap();
+        // Written on the first run, for review and to be committed.
+        let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/schemas");
+        schema::check(&ReadingTime, &course, schemas)
+    }
+}

@@ -65,13 +65,15 @@
 //! - [`Manager`] is what a host calls. [`Store`] is below it, for tools.
 //! - [`Transformer`] is what to implement; `examples/custom_transformer.rs` is a whole one.
 //! - [`modulestore::ModuleStore`] is how a host hands its courses over.
+//! - `schema::check` is what to call in a test of each transformer: it tells when stored types
+//!   change and their WRITE version does not.
 //! - `cli::main` gives every command of the `courseblocks` binary to a deployment with
 //!   transformers of its own.
 //!
 //! # Features
 //!
-//! `cli` (default) is the command line, `olx` (default) reads OLX course exports. Without both,
-//! the library needs little more than sled, bincode, serde, crc32fast and zerocopy.
+//! `cli` (default) is the command line, `olx` (default) reads OLX course exports, `schema`
+//! (default) checks stored types in tests. Without them, the library needs little more than sled, bincode, serde, crc32fast and zerocopy.
 
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -84,6 +86,8 @@ mod manager;
 pub mod modulestore;
 pub mod record;
 pub mod rollout;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod source_version;
 mod store;
 mod structure;

@@ -18,6 +18,7 @@ use super::session::now;
 use super::sources::not_stored;
 use super::text::to_the_second;
 use super::worker::tasks_left;
+use crate::error::ErrorKind;
 use crate::key::CourseKey;
 use crate::rollout::{self, Backlog, Fleet, Priority, QueueStatus, Task, TaskState};
 use crate::store::{Member, Store};
@@ -174,7 +175,12 @@ impl Status {
             left_out: 0,
         };
         for task in rollout::Queue::new(store).tasks() {
-            let task = TaskAnswer::new(&task?, &fleet, now);
+            let task = match task {
+                Ok(task) => TaskAnswer::new(&task, &fleet, now),
+                // It is counted, and nothing more is known of it.
+                Err(error) if error.kind() == ErrorKind::Damaged => continue,
+                Err(error) => return Err(error.into()),
+            };
             let alike = tasks.shown.iter().filter(|shown| shown.state == task.state);
             if self.all || alike.count() < MAX_SHOWN {
                 tasks.shown.push(task);
@@ -200,6 +206,7 @@ pub(super) fn lines(status: &QueueStatus) -> Vec<Line> {
         delayed,
         claimed,
         quarantined,
+        damaged,
         paused,
         rate,
         done_per_second,
@@ -220,6 +227,12 @@ pub(super) fn lines(status: &QueueStatus) -> Vec<Line> {
     };
     counts.push(ink, format!("{quarantined} in quarantine"));
     let mut lines = vec![counts];
+    if *damaged > 0 {
+        let text = format!(
+            "{damaged} cannot be read: `update --all --enqueue` puts their courses on again"
+        );
+        lines.push(Line::of(Ink::Bad, text));
+    }
     if let Some(pause) = paused {
         let text = format!(
             "paused by {} at {}; `resume` ends that",
@@ -459,6 +472,8 @@ pub(super) struct QueueAnswer {
     delayed: u64,
     claimed: u64,
     quarantined: u64,
+    /// Tasks that cannot be read.
+    damaged: u64,
     /// Null where it is not paused.
     paused: Option<PausedAnswer>,
     limit_per_second: Option<f64>,
@@ -486,6 +501,7 @@ impl QueueAnswer {
             delayed: status.delayed,
             claimed: status.claimed,
             quarantined: status.quarantined,
+            damaged: status.damaged,
             paused,
             limit_per_second: status.rate.map(per_second),
             done_per_second: status.done_per_second,

@@ -155,3 +155,32 @@ fn too_many() -> Error {
         "too many sets of inherited fields",
     )
 }
+
+#[cfg(all(test, feature = "olx", feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::collect::{BLOCKS, OWN_VERSIONS};
+    use crate::schema::own::{demo_course, schemas};
+    use crate::schema::{Recorded, SchemaError, samples_of, trace};
+
+    #[test]
+    fn blocks_are_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        let course = demo_course();
+        let samples = samples_of(&course);
+        let recorded = Recorded {
+            name: BLOCKS,
+            versions: OWN_VERSIONS,
+            schema: trace::<StoredBlock, StoredCourse>(&samples).unwrap(),
+            body: &encode_blocks(&course).unwrap(),
+            read_block: &|entry| {
+                let block: StoredBlock = entry.decode()?;
+                Ok(serde_json::to_value(block)?)
+            },
+            read_course: &|entry| {
+                let course: StoredCourse = entry.decode()?;
+                Ok(serde_json::to_value(course)?)
+            },
+        };
+        recorded.check(&schemas(), None)
+    }
+}

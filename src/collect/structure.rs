@@ -125,3 +125,35 @@ fn decode_key(course: &CourseKey, entry: Option<&[u8]>) -> Result<UsageKey, Reco
 fn undecodable(_: DecodeError) -> RecordError {
     RecordError::Malformed("the relations cannot be decoded")
 }
+
+#[cfg(all(test, feature = "olx", feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::collect::{OWN_VERSIONS, STRUCTURE};
+    use crate::schema::own::{demo_course, schemas};
+    use crate::schema::{Recorded, SchemaError, Shape, samples_of, trace};
+
+    #[test]
+    fn a_structure_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        let course = demo_course();
+        let samples = samples_of(&course);
+        let mut schema = trace::<(), StoredRelations>(&samples).unwrap();
+        schema.block = Shape::Raw("block type, 0, block id".to_owned());
+        let recorded = Recorded {
+            name: STRUCTURE,
+            versions: OWN_VERSIONS,
+            schema,
+            body: &encode_structure(&course).unwrap(),
+            read_block: &|entry| {
+                let key = decode_key(course.key(), Some(entry.bytes()));
+                let key = key.map_err(DecodeError::new)?;
+                Ok(serde_json::to_value(key)?)
+            },
+            read_course: &|entry| {
+                let relations: StoredRelations = entry.decode()?;
+                Ok(serde_json::to_value(relations)?)
+            },
+        };
+        recorded.check(&schemas(), None)
+    }
+}

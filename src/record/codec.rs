@@ -27,7 +27,15 @@ pub enum EncodeError {
 /// Bytes that are no value of the type that was asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("bytes are not the value that was asked for")]
-pub struct DecodeError(#[source] BincodeDecodeError);
+pub struct DecodeError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl DecodeError {
+    /// For code that converts what an older version stored, and cannot: because the version is
+    /// one that it refuses, or the value has no equal among today's.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+}
 
 /// The bytes passed their checks, so it is the type that does not fit them.
 impl From<DecodeError> for Error {
@@ -69,7 +77,7 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError>
     } else {
         decode_long(bytes)
     };
-    decoded.map_err(DecodeError)
+    decoded.map_err(DecodeError::new)
 }
 
 /// bincode counts what a value takes when decoded, at most 16 (a `u128`) for one byte read.

@@ -479,6 +479,9 @@ impl<'a> Queue<'a> {
                 self.replace(&mut commit, &found.pointer, &old, &task)?;
                 Enqueued::Coalesced
             } else {
+                if let Some(damaged) = found.damaged {
+                    commit.delete(Space::Control, damaged);
+                }
                 let task = Task::new(course.clone(), priority, self.store.unique_number()?, now);
                 require(&mut commit, &pointer_name(course), &found.pointer);
                 put_task(&mut commit, &task)?;

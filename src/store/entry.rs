@@ -7,7 +7,8 @@ use crate::engine::Value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
 use crate::record::{
-    self, ColumnWriter, Generation, HEADER_LEN, Header, Meta, Record, RecordError,
+    self, ColumnWriter, DecodeError, Entry, Generation, HEADER_LEN, Header, Meta, Record,
+    RecordError,
 };
 use crate::source_version::SourceVersion;
 use crate::version::{MinReader, WriteVersion};
@@ -265,7 +266,15 @@ struct StoredV1<'a> {
     failures: Vec<Failure>,
 }
 
-impl Stored<'_> {
+impl<'a> Stored<'a> {
+    /// Whatever schema it has.
+    fn read(entry: Entry<'a>) -> Result<Self, DecodeError> {
+        if entry.write_version() < SCHEMA {
+            return entry.decode::<StoredV1<'_>>().map(Self::from);
+        }
+        entry.decode()
+    }
+
     fn encode(&self, course: &CourseKey, generation: Generation) -> Result<Vec<u8>> {
         let column = ColumnWriter::new().finish_value(self)?;
         let meta = Meta {
@@ -300,11 +309,7 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<Row, RecordError> {
     let generation = record.header().generation();
     let column = record.column().verify()?;
     let entry = column.course_wide()?;
-    let row = if entry.write_version() < SCHEMA {
-        entry.decode::<StoredV1<'_>>().map(Stored::from)
-    } else {
-        entry.decode::<Stored<'_>>()
-    };
+    let row = Stored::read(entry);
     let row = row.map_err(|_| RecordError::Malformed("no row of the header index"))?;
     let floor_epoch = FloorEpoch::new(row.floor_epoch);
     if row.is_reserved {
@@ -337,4 +342,69 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<Row, RecordError> {
         failures: row.failures,
         floor_epoch,
     }))
+}
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::schema::own::schemas;
+    use crate::schema::{Recorded, Samples, SchemaError, trace};
+    use crate::version::{ReadVersion, Versions};
+
+    /// A row with everything that a row can hold.
+    fn entry() -> CourseEntry {
+        let course: CourseKey = "course-v1:Org+Course+Run".parse().unwrap();
+        let write_version = WriteVersion::new(3).unwrap();
+        let generation = Generation::new(7);
+        let name = "start_date".to_owned();
+        let key = RecordKey::record(&course, &name);
+        let meta = Meta {
+            write_version,
+            min_reader: MinReader::ANY,
+            generation,
+        };
+        let body = ColumnWriter::new().finish(b"").unwrap();
+        let record = record::encode(key.as_bytes(), meta, &body);
+        let record = RecordEntry {
+            name,
+            header: Header::read(key.as_bytes(), &record).unwrap(),
+            header_bytes: *record.first_chunk().unwrap(),
+        };
+        let failure = Failure {
+            transformer: "visibility".to_owned(),
+            write_version,
+            attempts: 2,
+            error: "no".to_owned(),
+        };
+        CourseEntry {
+            course,
+            generation,
+            source_version: SourceVersion::new("v1").unwrap(),
+            origin: Some("a/place".to_owned()),
+            blocks: 3,
+            errors: 1,
+            warnings: 2,
+            records: vec![record],
+            failures: vec![failure],
+            floor_epoch: FloorEpoch::new(4),
+        }
+    }
+
+    #[test]
+    fn a_row_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        let entry = entry();
+        let key = RecordKey::row(&entry.course);
+        let row = Record::open(key.as_bytes(), entry.encode().unwrap()).unwrap();
+        let row = row.column().course_wide().unwrap().bytes().to_vec();
+        let samples = Samples::default();
+        let recorded = Recorded {
+            name: "@row",
+            versions: Versions::new(ReadVersion::new(1), SCHEMA),
+            schema: trace::<(), Stored<'_>>(&samples).unwrap(),
+            body: &ColumnWriter::new().finish(&row).unwrap(),
+            read_block: &|_| Ok(serde_json::Value::Null),
+            read_course: &|entry| Ok(serde_json::to_value(Stored::read(entry)?)?),
+        };
+        recorded.check(&schemas(), None)
+    }
 }

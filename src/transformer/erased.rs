@@ -3,7 +3,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Data, Transformation, Transformer};
+use serde::Serialize;
+
+use super::{Collected, Data, Transformation, Transformer};
 use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::modulestore::Course;
 #[cfg(feature = "cli")]
@@ -61,16 +63,7 @@ impl<T: Transformer> ErasedTransformer for T {
             );
             return Err(Error::new(ErrorKind::Transformer, message));
         }
-        guard(self, "encoding", || {
-            let mut column = ColumnWriter::new();
-            for value in collected.blocks() {
-                match value {
-                    Some(value) => column.push_value(value)?,
-                    None => column.push_absent()?,
-                }
-            }
-            Ok(column.finish_value(collected.course())?)
-        })
+        guard(self, "encoding", || encode(&collected))
     }
 
     fn load(&self, column: Option<&VerifiedColumn<'_>>) -> Result<Box<dyn LoadedTransformer + '_>> {
@@ -100,6 +93,18 @@ impl<T: Transformer> ErasedTransformer for T {
     fn course_json(&self, entry: Entry<'_>) -> Result<serde_json::Value> {
         to_json(self, &self.decode_course(entry)?)
     }
+}
+
+/// What was collected, as the body of a record.
+pub(crate) fn encode<B: Serialize, C: Serialize>(collected: &Collected<B, C>) -> Result<Body> {
+    let mut column = ColumnWriter::new();
+    for value in collected.blocks() {
+        match value {
+            Some(value) => column.push_value(value)?,
+            None => column.push_absent()?,
+        }
+    }
+    Ok(column.finish_value(collected.course())?)
 }
 
 struct Loaded<'t, T: Transformer> {
@@ -145,10 +150,7 @@ fn guard<T: Transformer, R>(
 }
 
 #[cfg(feature = "cli")]
-fn to_json<T: Transformer, V: serde::Serialize>(
-    transformer: &T,
-    value: &V,
-) -> Result<serde_json::Value> {
+fn to_json<T: Transformer, V: Serialize>(transformer: &T, value: &V) -> Result<serde_json::Value> {
     serde_json::to_value(value).map_err(|error| {
         let name = Transformer::name(transformer);
         Error::new(

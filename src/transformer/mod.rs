@@ -13,6 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use data::{Collected, Data};
+#[cfg(feature = "schema")]
+pub(crate) use erased::encode;
 pub(crate) use erased::{ErasedTransformer, LoadedTransformer};
 pub use outputs::{OutputColumn, Outputs};
 pub use pipeline::Transformation;
