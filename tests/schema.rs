@@ -503,6 +503,42 @@ fn another_shape_says_old_records_in_other_words_which_hold_from_then_on() {
     refuse::<AnewOtherwise, ()>((1, 3, 3), directory.path(), &words);
 }
 
+/// The first edition again, after one without its last field.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Restored {
+    title: String,
+    weight: Option<f64>,
+    place: Place,
+    kind: Kind,
+}
+
+impl Stored for Restored {
+    fn convert(entry: Entry<'_>) -> Result<Self, DecodeError> {
+        if entry.write_version().get() > 2 {
+            return entry.decode();
+        }
+        let Shortened {
+            title,
+            weight,
+            place,
+        } = entry.decode()?;
+        let kind = Kind::Graded(Vec::new());
+        Ok(Self {
+            title,
+            weight,
+            place,
+            kind,
+        })
+    }
+}
+
+#[test]
+fn what_was_dropped_and_comes_back_need_not_say_more_than_the_newest_words() {
+    let directory = with_first();
+    assert_eq!(accept::<Shortened, ()>((1, 2, 2), directory.path()), 4);
+    assert_eq!(accept::<Restored, ()>((1, 3, 2), directory.path()), 3);
+}
+
 #[test]
 fn the_course_wide_value_is_watched_like_those_of_blocks() {
     let directory = tempfile::tempdir().unwrap();
@@ -517,6 +553,36 @@ fn the_course_wide_value_is_watched_like_those_of_blocks() {
     refuse::<(), Place>((1, 2, 1), directory.path(), &words);
     accept::<(), Late>((1, 2, 1), directory.path());
 }
+
+#[test]
+fn a_value_appended_to_an_outermost_tuple_is_additive() {
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    struct Pair(u8, bool);
+
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    struct Triple(u8, bool, String);
+
+    impl Stored for Pair {}
+    impl Stored for Triple {
+        fn convert(entry: Entry<'_>) -> Result<Self, DecodeError> {
+            if entry.write_version().get() > 1 {
+                return entry.decode();
+            }
+            let Pair(number, flag) = entry.decode()?;
+            Ok(Self(number, flag, String::new()))
+        }
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    accept::<Pair, ()>((1, 1, 1), directory.path());
+    let words = ["still 1", "`block.2` (text) is new"];
+    refuse::<Triple, ()>((1, 1, 1), directory.path(), &words);
+    accept::<Triple, ()>((1, 2, 1), directory.path());
+    let words = ["code of version 1", "`block.0` was u8 and is text"];
+    refuse::<(String,), ()>((1, 3, 1), directory.path(), &words);
+}
+
+impl Stored for (String,) {}
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Late(Place);
@@ -555,11 +621,34 @@ fn what_was_committed_and_is_gone_or_damaged_is_asked_for() {
     }
     check("1.golden", None, "is missing");
     check("1.golden", Some(b"CBLK"), "is damaged");
+    check(
+        "1.golden",
+        Some(&golden_of_version(3)),
+        "of another WRITE version",
+    );
     check("1.read-by-1.json", None, "is missing");
     check("1.read-by-1.json", Some(b"{}"), "is not what a record says");
     check("1.schema.json", Some(b"{"), "is no JSON");
     check("2.schema.json", Some(b"{}"), "is not the schema");
     check("2.golden", None, "is missing");
+}
+
+/// An intact one, kept under the same name.
+fn golden_of_version(write: u32) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    accept::<First, ()>((1, write, 1), directory.path());
+    contents(directory.path())
+        .remove(&format!("{write}.golden"))
+        .unwrap()
+}
+
+#[test]
+fn a_golden_record_of_other_blocks_is_noticed() {
+    let directory = with_first();
+    let reading = directory.path().join("made%3aup/1.read-by-1.json");
+    fs::write(reading, r#"{"blocks": [], "course": null}"#).unwrap();
+    let words = ["which blocks have a value was [] and is now [1, 2]"];
+    refuse::<First, ()>((1, 1, 1), directory.path(), &words);
 }
 
 #[test]
@@ -584,11 +673,15 @@ fn types_that_check_what_they_read_are_traced_with_what_was_collected() {
         other: Option<UsageKey>,
         versions: Vec<WriteVersion>,
         when: Timestamp,
+        title: String,
+        number: u8,
         color: Color,
+        other_color: Option<Color>,
+        shades: Vec<Shade>,
         by_name: BTreeMap<String, FieldValue>,
     }
 
-    #[derive(Clone, Debug, Serialize, Deserialize)]
+    #[derive(Debug, Serialize, Deserialize)]
     #[serde(try_from = "String")]
     struct Color(String);
 
@@ -604,6 +697,21 @@ fn types_that_check_what_they_read_are_traced_with_what_was_collected() {
         }
     }
 
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(try_from = "u8")]
+    struct Shade(u8);
+
+    impl TryFrom<u8> for Shade {
+        type Error = &'static str;
+
+        fn try_from(number: u8) -> Result<Self, &'static str> {
+            match number {
+                40.. => Ok(Self(number)),
+                _ => Err("a shade is dark"),
+            }
+        }
+    }
+
     impl Default for Checked {
         fn default() -> Self {
             Self {
@@ -611,7 +719,11 @@ fn types_that_check_what_they_read_are_traced_with_what_was_collected() {
                 other: None,
                 versions: Vec::new(),
                 when: Timestamp::MAX,
+                title: "no color".to_owned(),
+                number: 3,
                 color: Color("#fff".to_owned()),
+                other_color: None,
+                shades: vec![Shade(40)],
                 by_name: BTreeMap::new(),
             }
         }

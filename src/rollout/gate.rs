@@ -13,7 +13,6 @@ use crate::engine::{Commit, Durability, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
     ControlRow, Floors, Lease, Member, Place, ROLLOUT, Store, encode_row, require_floors,
-    require_members,
 };
 use crate::timestamp::Timestamp;
 use crate::version::{MinReader, WriteVersion};
@@ -96,7 +95,7 @@ const GATES: Place<'_> = Place {
     what: "the open gates",
 };
 
-/// How often a judgement is made again because floors or fleet have changed meanwhile.
+/// How often a judgement is made again because the floors have changed meanwhile.
 const MAX_ATTEMPTS: usize = 64;
 
 /// Judges a gate. The floors and the fleet must have been read before the census began. No I/O.
@@ -128,9 +127,8 @@ pub fn judge(
     if census.unreadable.count > 0 {
         reasons.push(Reason::Unreadable(census.unreadable.clone()));
     }
-    let Some(tally) = census.transformer(transformer) else {
-        return reasons;
-    };
+    let nowhere = census.nowhere();
+    let tally = census.transformer(transformer).unwrap_or(&nowhere);
     for (version, courses) in tally.stored.range(..target) {
         reasons.push(Reason::Below {
             version: *version,
@@ -173,7 +171,7 @@ impl Rollout<'_> {
     ///
     /// # Errors
     /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended; [`Conflict`](ErrorKind::Conflict)
-    /// when floors or fleet change all the time; whatever the engine says.
+    /// when the floors change all the time; whatever the engine says.
     pub fn gate(
         &self,
         lease: &Lease,
@@ -185,7 +183,7 @@ impl Rollout<'_> {
         for _ in 0..MAX_ATTEMPTS {
             let (mut gates, gates_row) = gates(self.store)?;
             let (floors, floors_row) = self.store.floors_row()?;
-            let (members, members_row) = self.store.members()?;
+            let (members, _) = self.store.members()?;
             let place = self.store.engine().place()?;
             if let Some(open) = latched(&gates, transformer, target, &floors, &place) {
                 return Ok(GateAnswer::Open(open.clone()));
@@ -207,8 +205,9 @@ impl Rollout<'_> {
             };
             gates.insert(transformer.to_owned(), open.clone());
             let mut commit = Commit::new();
+            // A transformer may have been retired meanwhile. The fleet need not be as it was: who
+            // joins now would have joined right after this as well.
             require_floors(&mut commit, &floors_row);
-            require_members(&mut commit, &members_row);
             put_gates(&mut commit, &gates_row, &gates)?;
             let event = Event::GateOpened {
                 transformer: transformer.to_owned(),
@@ -224,7 +223,7 @@ impl Rollout<'_> {
             }
         }
         let message = format!(
-            "the gate {transformer}@{target} could not be judged: floors or fleet changed \
+            "the gate {transformer}@{target} could not be judged: the floors changed \
              {MAX_ATTEMPTS} times meanwhile"
         );
         Err(Error::new(ErrorKind::Conflict, message))

@@ -151,14 +151,9 @@ pub(crate) fn put_members(
     row: &ControlRow<Members>,
     members: &Members,
 ) -> Result<()> {
-    require_members(commit, row);
+    commit.require(Space::Control, FLEET.name, row.unchanged());
     commit.put(Space::Control, FLEET.name, encode_row(FLEET, members)?);
     Ok(())
-}
-
-/// Refuses the commit unless the fleet is still what was read as `row`.
-pub(crate) fn require_members(commit: &mut Commit, row: &ControlRow<Members>) {
-    commit.require(Space::Control, FLEET.name, row.unchanged());
 }
 
 /// A worker writes what it said that it would: what was decided about the fleet rests on it.

@@ -22,7 +22,7 @@ pub use floors::{Floor, FloorEpoch, Floors};
 pub(crate) use floors::{put_floors, require_floors};
 use generations::Generations;
 pub use leases::{Lease, Member};
-pub(crate) use leases::{Members, no_lease, put_members, require_members};
+pub(crate) use leases::{Members, no_lease, put_members};
 pub use lookup::{Damage, Lookup, Newer, StoredRecord};
 pub use publish::{Base, NewRecord, Publication, Published, Scope};
 pub use read::Snapshot;

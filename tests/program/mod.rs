@@ -49,7 +49,12 @@ impl Program {
     }
 
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_courseblocks"));
+        self.command_of(env!("CARGO_BIN_EXE_courseblocks").as_ref(), arguments)
+    }
+
+    /// A command of another release, which is another program.
+    pub(crate) fn command_of<S: AsRef<OsStr>>(&self, program: &Path, arguments: &[S]) -> Command {
+        let mut command = Command::new(program);
         command
             .env_remove("COURSEBLOCKS_STORE")
             .current_dir(self.directory.path())

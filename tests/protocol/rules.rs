@@ -18,6 +18,8 @@ pub(crate) struct Rules {
     pub(crate) min_reader_check: bool,
     /// A whole publication brings every transformer that has a floor.
     pub(crate) whole_brings_what_is_floored: bool,
+    /// A failure stands in for a record only if the code that failed reaches the floor.
+    pub(crate) failures_reach_the_floor: bool,
     /// Of the same content nothing is replaced by a lower version.
     pub(crate) never_lower_of_same_content: bool,
     /// A publication applies only to the generation that its writer saw before it collected.
@@ -36,8 +38,12 @@ pub(crate) struct Rules {
     pub(crate) judge_asks_for_the_seal: bool,
     /// And that of a course that is reserved only, too.
     pub(crate) judge_counts_reserved: bool,
-    /// The gate is latched only if fleet and floors are as they were before the census.
-    pub(crate) latch_precondition: bool,
+    /// The gate is latched only if the floors are as they were before the census.
+    pub(crate) latch_requires_floors: bool,
+    /// And the fleet, too.
+    pub(crate) latch_requires_fleet: bool,
+    /// A floor is raised only if the fleet is as it was when its leases were looked at.
+    pub(crate) raise_requires_fleet: bool,
     /// A gate goes in the commit that retires its transformer.
     pub(crate) retiring_drops_the_gate_at_once: bool,
     /// A floor is not raised above a worker whose lease is live.
@@ -46,7 +52,9 @@ pub(crate) struct Rules {
     pub(crate) expired_leases_go: bool,
     /// A worker without a lease puts nothing.
     pub(crate) lease_check: bool,
-    /// A task that is enqueued while it is claimed is done again.
+    /// Who has claimed a task looks at fleet and floors once more.
+    pub(crate) claims_look_again: bool,
+    /// A task that is enqueued while someone has it, dead or alive, is done again.
     pub(crate) again: bool,
     /// A claim is completed only by who still has it.
     pub(crate) fencing_token: bool,
@@ -61,6 +69,7 @@ impl Rules {
         floor_check: true,
         min_reader_check: true,
         whole_brings_what_is_floored: true,
+        failures_reach_the_floor: true,
         never_lower_of_same_content: true,
         base_check: true,
         row_precondition: true,
@@ -70,11 +79,14 @@ impl Rules {
         seal: true,
         judge_asks_for_the_seal: true,
         judge_counts_reserved: true,
-        latch_precondition: true,
+        latch_requires_floors: true,
+        latch_requires_fleet: true,
+        raise_requires_fleet: true,
         retiring_drops_the_gate_at_once: true,
         live_leases_refuse: true,
         expired_leases_go: true,
         lease_check: true,
+        claims_look_again: true,
         again: true,
         fencing_token: true,
         claims_return: true,
@@ -85,7 +97,7 @@ impl Rules {
 /// What holds in every state, or of every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Property {
-    /// While a gate is open at N, no course has data below N or none.
+    /// While a gate is open at N, no course has data below N, nor none unless code at N failed on it.
     OpenGateIsTrue,
     /// Once the seal has passed a course, nothing below the floor is put there.
     SealedFloorHolds,
@@ -93,6 +105,8 @@ pub(crate) enum Property {
     NoWriteIsLost,
     /// Newer content than what is stored is on its way: a task or a hook exists.
     ContentIsRemembered,
+    /// A course that `start` has found behind a floor is on the queue until it is not behind any more.
+    BacklogIsRemembered,
     /// No floor locks out a live worker that was there before it.
     NoWorkerIsLockedOut,
     /// No worker whose lease is live meets data that it cannot decode, unless it came later.
@@ -151,8 +165,17 @@ pub(crate) struct Config {
     pub(crate) deletes: Presence,
     /// The operator retires the second transformer.
     pub(crate) retires: Presence,
+    /// What the first transformer cannot collect.
+    pub(crate) poison: Option<Poison>,
     pub(crate) grain: Grain,
     pub(crate) rules: Rules,
+}
+
+/// Content on which the first transformer fails, below the version that has it right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Poison {
+    pub(crate) content: u8,
+    pub(crate) fixed_in: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,10 @@ pub(crate) enum Phase {
     Out,
     /// Between puts, or with a claim and about to begin.
     Joined,
+    /// It has looked at fleet and floors, and is about to take a task.
+    Claiming,
+    /// It has taken one, and is about to look at fleet and floors again.
+    Claimed,
     /// It has a base and is about to load the course.
     Based,
     /// The course is loaded and collected; the publish loop begins, or begins again.
@@ -102,6 +106,8 @@ pub(crate) struct Course {
     pub(crate) row: Row,
     /// By transformer, 0 where there is no record.
     pub(crate) versions: [u8; TRANSFORMERS],
+    /// The version of the code that failed on this content, by transformer; 0 where none did.
+    pub(crate) failed: [u8; TRANSFORMERS],
     /// Whether the row's `floor_epoch` is at least that of the transformer's floor.
     pub(crate) sealed: [bool; TRANSFORMERS],
     /// Whether the seal has passed here since the transformer's floor was raised. Nobody in the
@@ -114,7 +120,11 @@ pub(crate) struct Course {
     /// Whether the host's hook is still to say that there is new content.
     pub(crate) is_hook_due: bool,
     pub(crate) task: Task,
+    /// Of a claimed task.
     pub(crate) again: bool,
+    /// Whether `start` has put the course on the queue, if it was behind, since a floor was raised.
+    /// Nobody in the protocol sees this.
+    pub(crate) is_filled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +139,7 @@ pub(crate) enum Row {
 pub(crate) enum Task {
     None,
     Ready,
+    // The last, with a bit to spare for `again`.
     Claimed,
 }
 
@@ -139,6 +150,8 @@ pub(crate) enum Operator {
     Raises {
         transformer: u8,
         release: u8,
+        /// Whether the fleet has changed since. Never, where raising looks at that.
+        is_late: bool,
     },
     /// It has read the row of a course.
     Seals {
@@ -172,6 +185,18 @@ impl Worker {
             release: self.release,
             lease: self.lease,
             ..Self::OUT
+        }
+    }
+
+    /// The same process about to begin the same put, if it has a claim to see to.
+    pub(crate) fn begins_again(self) -> Self {
+        if self.claim == Claim::None {
+            return self.joined();
+        }
+        Self {
+            course: self.course,
+            claim: self.claim,
+            ..self.joined()
         }
     }
 
@@ -230,7 +255,7 @@ impl State {
             (a, b) = (b, a);
         }
         let mut store = pack_course(&self.courses[0]);
-        store = store << 18 | pack_course(&self.courses[1]);
+        store = store << 22 | pack_course(&self.courses[1]);
         store = store << 2 | u64::from(self.floors[0]);
         store = store << 2 | u64::from(self.floors[1]);
         store = store << 2 | u64::from(self.gates[0]);
@@ -254,7 +279,7 @@ impl State {
                 unpack_worker(workers >> WORKER_BITS),
                 unpack_worker(workers),
             ],
-            courses: [unpack_course(store >> 38), unpack_course(store >> 20)],
+            courses: [unpack_course(store >> 42), unpack_course(store >> 20)],
             floors: [bits(store >> 18, 3), bits(store >> 16, 3)],
             gates: [bits(store >> 14, 3), bits(store >> 12, 3)],
             min_readers: [bits(store >> 10, 3), bits(store >> 8, 3)],
@@ -278,9 +303,11 @@ fn pack_worker(worker: &Worker) -> u64 {
 }
 
 fn unpack_worker(packed: u64) -> Worker {
-    const PHASES: [Phase; 9] = [
+    const PHASES: [Phase; 11] = [
         Phase::Out,
         Phase::Joined,
+        Phase::Claiming,
+        Phase::Claimed,
         Phase::Based,
         Phase::Loaded,
         Phase::ReadOne,
@@ -324,6 +351,8 @@ fn pack_course(course: &Course) -> u64 {
     };
     packed = packed << 2 | u64::from(course.versions[0]);
     packed = packed << 2 | u64::from(course.versions[1]);
+    packed = packed << 2 | u64::from(course.failed[0]);
+    packed = packed << 2 | u64::from(course.failed[1]);
     packed = packed << 1 | u64::from(course.sealed[0]);
     packed = packed << 1 | u64::from(course.sealed[1]);
     packed = packed << 1 | u64::from(course.scanned[0]);
@@ -331,25 +360,28 @@ fn pack_course(course: &Course) -> u64 {
     packed = packed << 2 | u64::from(course.content);
     packed = packed << 2 | u64::from(course.acknowledged);
     packed = packed << 1 | u64::from(course.is_hook_due);
-    packed = packed << 2 | course.task as u64;
-    packed << 1 | u64::from(course.again)
+    packed = packed << 2 | course.task as u64 | u64::from(course.again);
+    packed << 1 | u64::from(course.is_filled)
 }
 
 fn unpack_course(packed: u64) -> Course {
+    const TASKS: [Task; 4] = [Task::None, Task::Ready, Task::Claimed, Task::Claimed];
     Course {
-        row: match bits(packed >> 16, 3) {
+        row: match bits(packed >> 20, 3) {
             0 => Row::Absent,
             1 => Row::Reserved,
             content => Row::Of(content - 1),
         },
-        versions: [bits(packed >> 14, 3), bits(packed >> 12, 3)],
+        versions: [bits(packed >> 18, 3), bits(packed >> 16, 3)],
+        failed: [bits(packed >> 14, 3), bits(packed >> 12, 3)],
         sealed: [flag(packed >> 11), flag(packed >> 10)],
         scanned: [flag(packed >> 9), flag(packed >> 8)],
         content: bits(packed >> 6, 3),
         acknowledged: bits(packed >> 4, 3),
         is_hook_due: flag(packed >> 3),
-        task: [Task::None, Task::Ready, Task::Claimed][usize::from(bits(packed >> 1, 3))],
-        again: flag(packed),
+        task: TASKS[usize::from(bits(packed >> 1, 3))],
+        again: bits(packed >> 1, 3) == 3,
+        is_filled: flag(packed),
     }
 }
 
@@ -360,7 +392,8 @@ fn pack_operator(operator: Operator) -> u64 {
         Operator::Raises {
             transformer,
             release,
-        } => (1, transformer, release, 0),
+            is_late,
+        } => (1, transformer, release, u8::from(is_late)),
         Operator::Seals { course } => (2, course, 0, 0),
         Operator::Judges {
             transformer,
@@ -378,6 +411,7 @@ fn unpack_operator(packed: u64) -> Operator {
         1 => Operator::Raises {
             transformer: a,
             release: b,
+            is_late: c == 1,
         },
         2 => Operator::Seals { course: a },
         _ => Operator::Judges {
