@@ -94,9 +94,9 @@ impl Floors {
         floor.epoch = self.epoch;
         if let Some(old) = self.transformers.get(transformer) {
             if floor.version <= old.version && floor.is_retired == old.is_retired {
-                floor.version = old.version;
                 floor.epoch = old.epoch;
             }
+            floor.version = floor.version.max(old.version);
             floor.min_reader = floor.min_reader.max(old.min_reader);
             floor.is_retired |= old.is_retired;
         }
