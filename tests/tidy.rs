@@ -111,6 +111,8 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("roxmltree::", &["src/modulestore/olx/"]),
     ("clap::", &["src/cli/"]),
     ("indicatif::", &["src/cli/"]),
+    ("console::", &["src/cli/"]),
+    ("signal_hook::", &["src/cli/interrupt.rs"]),
 ];
 
 /// What only the command line may do.

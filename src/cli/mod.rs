@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::engine::{SharedEngine, SledOptions};
 use crate::error::Result;
 use crate::manager::Manager;
 use crate::rollout::Notice;
@@ -236,9 +237,11 @@ impl Context {
         self.open_or_create()
     }
 
+    /// Other commands may use it at the same time: one can be paused by another.
     fn open_or_create(&self) -> Result<Arc<Store>, Failure> {
-        let store = Store::open(&self.store).map_err(|error| Failure::opening(&error))?;
-        Ok(Arc::new(store))
+        let engine = SharedEngine::open(&self.store, &SledOptions::default());
+        let engine = engine.map_err(|error| Failure::opening(&error))?;
+        Ok(Arc::new(Store::with_engine(Arc::new(engine))))
     }
 
     /// The release that this program is, at work on its store.

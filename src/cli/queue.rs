@@ -18,7 +18,7 @@ use super::session::now;
 use super::sources::not_stored;
 use super::text::to_the_second;
 use super::worker::tasks_left;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Result};
 use crate::key::CourseKey;
 use crate::rollout::{self, Backlog, Fleet, Priority, QueueStatus, Task, TaskState};
 use crate::store::{Member, Store};
@@ -174,13 +174,8 @@ impl Status {
             shown: Vec::new(),
             left_out: 0,
         };
-        for task in rollout::Queue::new(store).tasks() {
-            let task = match task {
-                Ok(task) => TaskAnswer::new(&task, &fleet, now),
-                // It is counted, and nothing more is known of it.
-                Err(error) if error.kind() == ErrorKind::Damaged => continue,
-                Err(error) => return Err(error.into()),
-            };
+        for task in readable(rollout::Queue::new(store)) {
+            let task = TaskAnswer::new(&task?, &fleet, now);
             let alike = tasks.shown.iter().filter(|shown| shown.state == task.state);
             if self.all || alike.count() < MAX_SHOWN {
                 tasks.shown.push(task);
@@ -191,6 +186,15 @@ impl Status {
         tasks.shown.sort_by_key(|task| task.state);
         Ok(tasks)
     }
+}
+
+/// All tasks but those that are damaged, which are only counted.
+pub(super) fn readable(queue: rollout::Queue<'_>) -> impl Iterator<Item = Result<Task>> {
+    let is_damaged = |task: &Result<Task>| {
+        let error = task.as_ref().err();
+        error.is_some_and(|error| error.kind() == ErrorKind::Damaged)
+    };
+    queue.tasks().filter(move |task| !is_damaged(task))
 }
 
 struct Tasks {
@@ -228,10 +232,7 @@ pub(super) fn lines(status: &QueueStatus) -> Vec<Line> {
     counts.push(ink, format!("{quarantined} in quarantine"));
     let mut lines = vec![counts];
     if *damaged > 0 {
-        let text = format!(
-            "{damaged} cannot be read: `update --all --enqueue` puts their courses on again"
-        );
-        lines.push(Line::of(Ink::Bad, text));
+        lines.push(Line::of(Ink::Bad, unreadable(*damaged)));
     }
     if let Some(pause) = paused {
         let text = format!(
@@ -251,6 +252,14 @@ pub(super) fn lines(status: &QueueStatus) -> Vec<Line> {
         lines.push(format!("{done:.1} courses done per second lately{left}").into());
     }
     lines
+}
+
+/// What is said of tasks that are damaged.
+pub(super) fn unreadable(damaged: u64) -> String {
+    let tasks = counted(damaged, "task", "tasks");
+    format!(
+        "{tasks} cannot be read; `update --all --enqueue` puts their courses on the queue again"
+    )
 }
 
 /// How long it takes until the queue is empty, if it goes on as it did lately.

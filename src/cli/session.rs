@@ -16,6 +16,7 @@ use crate::timestamp::Timestamp;
 #[derive(Debug)]
 pub(super) struct Session {
     manager: Arc<Manager>,
+    identity: Identity,
     notices: Vec<Notice>,
     /// What went wrong with the last renewal.
     trouble: Arc<RwLock<Option<Error>>>,
@@ -56,11 +57,23 @@ impl Session {
         };
         Ok(Self {
             manager,
+            identity: identity.clone(),
             notices,
             trouble,
             end: Some(end),
             renewing: Some(renewing),
         })
+    }
+
+    /// Takes a new lease in the place of the present one, so that what was claimed under that is
+    /// ready for everybody: for when it is not known what became of it.
+    pub(super) fn join_again(&self) -> Result<Vec<Notice>> {
+        let Identity {
+            worker,
+            release,
+            lasts,
+        } = &self.identity;
+        self.manager.join(worker, release, *lasts, now())
     }
 
     /// What this release should know.

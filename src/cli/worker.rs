@@ -17,13 +17,13 @@ use super::failure::{Answer, Failure};
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::problems::{FailureAnswer, counted};
-use super::queue::{MAX_SHOWN, QuarantinedAnswer};
+use super::queue::{MAX_SHOWN, QuarantinedAnswer, readable, unreadable};
 use super::session::{Session, now};
 use super::text::to_the_second;
 use super::update::{in_words, reason_word};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
-use crate::manager::{Manager, Plan, Renewed, Updated};
+use crate::manager::{Plan, Renewed, Updated};
 use crate::rollout::{
     Completion, Failed, Limits, Notice, Queue, QueueStatus, RetryPolicy, Step, TaskState,
 };
@@ -76,6 +76,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// How soon a signal is seen.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How often in a row a thread is refused by the store before nobody goes on.
+const MAX_REFUSALS: u32 = 10;
+
 /// A lease must last longer than it takes to renew it.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
@@ -94,14 +97,14 @@ impl Worker {
             output.begin_list("tasks")?;
         }
         let crew = Crew {
-            manager: &session,
+            session: &session,
             policy: self.policy(),
             until_empty: self.until_empty,
             is_stopped: Mutex::new(false),
             stopped: Condvar::new(),
         };
         let (sender, reports) = mpsc::channel();
-        let mut foreman = Foreman::new(&crew, &session, output);
+        let mut foreman = Foreman::new(&crew, output);
         let ended = thread::scope(|scope| {
             for _ in 0..self.jobs() {
                 let (crew, sender) = (&crew, sender.clone());
@@ -134,7 +137,7 @@ impl Worker {
 
 /// What the threads share.
 struct Crew<'a> {
-    manager: &'a Manager,
+    session: &'a Session,
     policy: RetryPolicy,
     until_empty: bool,
     is_stopped: Mutex<bool>,
@@ -154,7 +157,8 @@ enum Report {
         error: String,
         then: Failed,
     },
-    JoinedAgain(Vec<Notice>),
+    /// The lease was taken again, for this reason.
+    JoinedAgain(String, Vec<Notice>),
     /// The work is left to newer releases.
     Fenced(String),
     /// Nobody can go on.
@@ -167,8 +171,14 @@ impl Crew<'_> {
         // Whoever listens outlives this, so nothing that is sent is lost.
         let tell = |report| drop(reports.send(report));
         let mut pause = Duration::ZERO;
+        let mut refusals = 0;
         while !self.wait(pause) {
-            pause = match self.manager.work(&self.policy, now()) {
+            let step = self.session.work(&self.policy, now());
+            refusals = match &step {
+                Err(error) if may_pass(error) => refusals + 1,
+                _ => 0,
+            };
+            pause = match step {
                 Ok(Step::Done {
                     course,
                     collected: updated,
@@ -221,9 +231,12 @@ impl Crew<'_> {
                     return;
                 }
                 Err(error) if error.kind() == ErrorKind::NoLease => {
-                    match self.manager.renew(now()) {
+                    match self.session.renew(now()) {
                         Ok(Renewed::Kept) => {}
-                        Ok(Renewed::JoinedAgain(notices)) => tell(Report::JoinedAgain(notices)),
+                        Ok(Renewed::JoinedAgain(notices)) => {
+                            tell(Report::JoinedAgain(error.chain(), notices));
+                        }
+                        Err(error) if may_pass(&error) => {}
                         Err(error) => {
                             tell(Report::Broken(error));
                             return;
@@ -232,7 +245,13 @@ impl Crew<'_> {
                     // Two workers under one name would take it from each other without end.
                     POLL
                 }
-                Err(error) if error.kind() == ErrorKind::Conflict => POLL,
+                Err(error) if may_pass(&error) && refusals < MAX_REFUSALS => {
+                    // A task may have been left claimed, which a live worker would keep for ever.
+                    if let Ok(notices) = self.session.join_again() {
+                        tell(Report::JoinedAgain(error.chain(), notices));
+                    }
+                    POLL
+                }
                 Err(error) => {
                     tell(Report::Broken(error));
                     return;
@@ -263,9 +282,15 @@ impl Crew<'_> {
 
     /// A paused queue does not tell whether there is anything in it.
     fn is_nothing_left(&self) -> bool {
-        let status = Queue::new(self.manager.store()).status(now());
+        let status = Queue::new(self.session.store()).status(now());
         status.is_ok_and(|status| tasks_left(&status) == 0)
     }
+}
+
+/// Whether it may be over when it is tried again: another process had the store open and has
+/// ended, or others are busy with the same rows.
+fn may_pass(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Storage | ErrorKind::Conflict)
 }
 
 /// How long nothing can be done, but not so long that news go unheard.
@@ -281,7 +306,6 @@ pub(super) fn tasks_left(status: &QueueStatus) -> u64 {
 /// Hears what the threads did, tells it, and ends them.
 struct Foreman<'a> {
     crew: &'a Crew<'a>,
-    session: &'a Session,
     output: &'a mut Output,
     done: u64,
     /// Courses whose last attempt failed.
@@ -294,11 +318,10 @@ struct Foreman<'a> {
 }
 
 impl<'a> Foreman<'a> {
-    fn new(crew: &'a Crew<'a>, session: &'a Session, output: &'a mut Output) -> Self {
+    fn new(crew: &'a Crew<'a>, output: &'a mut Output) -> Self {
         let begun = Instant::now();
         Self {
             crew,
-            session,
             output,
             done: 0,
             failing: BTreeMap::new(),
@@ -317,7 +340,7 @@ impl<'a> Foreman<'a> {
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
         loop {
-            self.look_around()?;
+            self.look_around();
             match reports.recv_timeout(TICK) {
                 Ok(report) => self.hear(report)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -357,11 +380,8 @@ impl<'a> Foreman<'a> {
                 self.failing.insert(course, then);
                 Ok(())
             }
-            Report::JoinedAgain(notices) => {
-                self.output.notice(
-                    "note: the lease had ended: it was not renewed in time, or another worker has \
-                     the same name; joined again",
-                );
+            Report::JoinedAgain(why, notices) => {
+                self.output.notice(&format!("note: joined again: {why}"));
                 for notice in notices {
                     self.output.notice(&format!("note: {notice}"));
                 }
@@ -437,15 +457,18 @@ impl<'a> Foreman<'a> {
     }
 
     /// What changes by itself: limits that others set, the lease, and how much there is to do.
-    fn look_around(&mut self) -> Result<(), Failure> {
+    fn look_around(&mut self) {
         let now = Instant::now();
         if now >= self.limits_due {
-            self.tell_limits()?;
+            // Whether the store can be used is for those who work to say.
+            if let Ok(limits) = self.queue().limits() {
+                self.tell_limits(limits);
+            }
             self.tell_trouble();
             self.limits_due = Instant::now() + POLL;
         }
-        if self.output.shows_progress() && now >= self.total_due {
-            let status = self.queue().status(super::session::now())?;
+        let is_due = self.output.shows_progress() && now >= self.total_due;
+        if let Some(Ok(status)) = is_due.then(|| self.queue().status(super::session::now())) {
             let left = tasks_left(&status);
             self.output.set_progress(self.done, self.done + left);
             self.output.at(match (left, &status.paused) {
@@ -456,11 +479,9 @@ impl<'a> Foreman<'a> {
             // A long queue is not counted more often than it pays.
             self.total_due = Instant::now() + POLL.max(now.elapsed() * 50);
         }
-        Ok(())
     }
 
-    fn tell_limits(&mut self) -> Result<(), Failure> {
-        let limits = self.queue().limits()?;
+    fn tell_limits(&mut self, limits: Limits) {
         let old = std::mem::replace(&mut self.limits, limits);
         let Limits { paused, rate } = &self.limits;
         match (&old.paused, paused) {
@@ -480,11 +501,10 @@ impl<'a> Foreman<'a> {
             )),
             None => self.output.notice("note: there is no limit any more"),
         }
-        Ok(())
     }
 
     fn tell_trouble(&mut self) {
-        let trouble = self.session.trouble().map(|error| error.chain());
+        let trouble = self.crew.session.trouble().map(|error| error.chain());
         if let Some(trouble) = trouble.as_ref().filter(|_| trouble != self.trouble) {
             self.output
                 .notice(&format!("note: the lease could not be renewed: {trouble}"));
@@ -493,8 +513,8 @@ impl<'a> Foreman<'a> {
     }
 
     fn sum_up(self, until_empty: bool, is_asked: bool) -> Result<Answer, Failure> {
-        let status = self.queue().status(now())?;
-        let quarantined = self.quarantined()?;
+        let status = patiently(|| self.queue().status(now()))?;
+        let quarantined = patiently(|| self.quarantined())?;
         let failed = self.failing.len();
         if self.output.is_json() {
             self.output.end_list(&Summary {
@@ -502,6 +522,7 @@ impl<'a> Foreman<'a> {
                 failed,
                 left: tasks_left(&status),
                 in_quarantine: status.quarantined,
+                damaged: status.damaged,
                 quarantined: &quarantined,
                 ended: match &self.fenced {
                     Some(_) => Ended::LeftToNewerReleases,
@@ -528,18 +549,22 @@ impl<'a> Foreman<'a> {
                 counted(status.quarantined, "course is", "courses are")
             ));
         }
+        if status.damaged > 0 {
+            let damaged = unreadable(status.damaged);
+            self.output.notice(&format!("note: {damaged}"));
+        }
         if let Some(why) = &self.fenced {
             return Err(Failure::no(why.as_str()));
         }
-        let is_stuck = until_empty && !is_asked && status.quarantined > 0;
+        let is_stuck = until_empty && !is_asked && status.quarantined + status.damaged > 0;
         Ok(Answer::after(failed + usize::from(is_stuck)))
     }
 
     /// The first ones of those that somebody must look at.
-    fn quarantined(&self) -> Result<Vec<QuarantinedAnswer>, Failure> {
+    fn quarantined(&self) -> Result<Vec<QuarantinedAnswer>> {
         let now = now();
         let mut quarantined = Vec::new();
-        for task in self.queue().tasks() {
+        for task in readable(self.queue()) {
             let task = task?;
             // Who works does not matter to them.
             if task.state(&[], now) == TaskState::Quarantined && quarantined.len() < MAX_SHOWN {
@@ -550,8 +575,19 @@ impl<'a> Foreman<'a> {
     }
 
     fn queue(&self) -> Queue<'a> {
-        Queue::new(self.crew.manager.store())
+        Queue::new(self.crew.session.store())
     }
+}
+
+/// Tries again what may be refused because another process has just left the store.
+pub(super) fn patiently<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 1..MAX_REFUSALS {
+        match ask() {
+            Err(error) if may_pass(&error) => thread::sleep(TICK),
+            answer => return answer,
+        }
+    }
+    ask()
 }
 
 /// What is said of one task in JSON. Where an update was made, `transformers` is null when all of
@@ -618,6 +654,8 @@ struct Summary<'a> {
     failed: usize,
     /// Tasks that are done by themselves, sooner or later.
     left: u64,
+    /// Tasks that cannot be read.
+    damaged: u64,
     /// How many courses somebody must look at, and the first ones of them.
     in_quarantine: u64,
     quarantined: &'a [QuarantinedAnswer],

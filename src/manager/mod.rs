@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CourseKey, UsageKey};
 use crate::modulestore::{ModuleStore, Report};
 use crate::record::{Entry, RecordError};
-use crate::store::{Base, CourseEntry, Damage, Lease, Lookup, Published, Store, StoredRecord};
+use crate::store::{Base, CourseEntry, Damage, Lookup, Published, Store, StoredRecord};
 use crate::transformer::{Registry, Transformer, UserContext};
 use crate::version::Versions;
 
@@ -330,7 +330,7 @@ impl Manager {
             if plan.is_nothing() {
                 return Ok(Updated::nothing());
             }
-            match self.collect_onto(&lease, &base, entry.as_ref(), plan) {
+            match self.collect_onto(&base, entry.as_ref(), plan) {
                 Err(error) if error.kind() == ErrorKind::Conflict => last_conflict = Some(error),
                 Err(error) => {
                     self.store.abandon(&base)?;
@@ -350,7 +350,6 @@ impl Manager {
 
     fn collect_onto(
         &self,
-        lease: &Lease,
         base: &Base,
         entry: Option<&CourseEntry>,
         plan: Plan,
@@ -374,9 +373,11 @@ impl Manager {
             }
             _ => collect::whole(&loaded, &self.registry)?,
         };
+        // Collecting may have taken longer than the lease, which was taken again meanwhile.
+        let lease = self.lease()?;
         let published = self
             .store
-            .publish(lease, base, &publication, Durability::Durable)?;
+            .publish(&lease, base, &publication, Durability::Durable)?;
         let failures = publication.failures.into_iter();
         Ok(Updated {
             plan,

@@ -38,7 +38,7 @@ impl Manager {
     /// time more often than the lease `lasts`; thrice as often is usual.
     ///
     /// Answers with what the release should know: whether something is left to newer ones, or has
-    /// to be collected first.
+    /// to be collected first. One that has joined before gives that lease back.
     ///
     /// # Errors
     /// As [`Fleet::join`].
@@ -53,12 +53,17 @@ impl Manager {
             lasts,
             ..Registration::new(worker, release, &self.registry)
         };
-        let (lease, notices) = Fleet::new(&self.store).join(&registration, now)?;
-        *self.session() = Some(Session {
+        let fleet = Fleet::new(&self.store);
+        let (lease, notices) = fleet.join(&registration, now)?;
+        let former = self.session().replace(Session {
             lease,
             registration,
             now,
         });
+        // Under another name it would be taken for a worker that died.
+        if let Some(former) = former {
+            fleet.leave(&former.lease)?;
+        }
         Ok(notices)
     }
 
@@ -170,7 +175,7 @@ impl Manager {
             Plan::Whole(Reason::NotStored | Reason::SourceChanged) => Priority::Publish,
             _ => Priority::Backfill,
         };
-        Queue::new(&self.store).enqueue(course, priority, now)?;
+        Queue::new(&self.store).remind(course, priority, now)?;
         Ok(())
     }
 

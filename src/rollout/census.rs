@@ -91,7 +91,7 @@ impl Census {
                 Err(error) => return Err(error),
             }
         }
-        let readable = census.courses - census.unreadable.count;
+        let readable = census.readable();
         for tally in census.transformers.values_mut() {
             // Of those that nobody asked for, what is missing shows in the end only.
             let failing_without = tally.failing_without_record;
@@ -118,6 +118,22 @@ impl Census {
             unsealed.examples.extend(examples);
         }
         unsealed
+    }
+
+    /// What is stored of a transformer that nobody asked for and no course has.
+    pub(super) fn nowhere(&self) -> Tally {
+        let missing = Found {
+            count: self.readable(),
+            examples: Vec::new(),
+        };
+        Tally {
+            missing,
+            ..Tally::default()
+        }
+    }
+
+    fn readable(&self) -> u64 {
+        self.courses.saturating_sub(self.unreadable.count)
     }
 
     fn count(&mut self, entry: &CourseEntry, asked_for: &[String]) {

@@ -131,6 +131,8 @@ impl<'a> Fleet<'a> {
             let (mut members, fleet) = self.store.members()?;
             let (floors, floors_row) = self.store.floors_row()?;
             check_not_retired(&member, &floors)?;
+            // Before there is a lease: what fails now leaves no worker behind that nobody is.
+            let notices = self.notices(&member, &floors)?;
             members.insert(member.clone());
             let mut commit = Commit::new();
             require_floors(&mut commit, &floors_row);
@@ -139,7 +141,7 @@ impl<'a> Fleet<'a> {
                 .store
                 .commit_control(ROLLOUT, &commit, Durability::Durable)?
             {
-                return Ok((lease, self.notices(&member, &floors)?));
+                return Ok((lease, notices));
             }
         }
         Err(contended("joined"))

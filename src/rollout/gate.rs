@@ -127,9 +127,8 @@ pub fn judge(
     if census.unreadable.count > 0 {
         reasons.push(Reason::Unreadable(census.unreadable.clone()));
     }
-    let Some(tally) = census.transformer(transformer) else {
-        return reasons;
-    };
+    let nowhere = census.nowhere();
+    let tally = census.transformer(transformer).unwrap_or(&nowhere);
     for (version, courses) in tally.stored.range(..target) {
         reasons.push(Reason::Below {
             version: *version,

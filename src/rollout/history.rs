@@ -1,10 +1,12 @@
 //! What happened, when, and by whom: an entry is written in the same commit as what it tells.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::Rollout;
 use crate::engine::{Commit, Durability, Space};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::store::{Place, ROLLOUT, Store, encode_row};
 use crate::timestamp::Timestamp;
 use crate::version::{MinReader, WriteVersion};
@@ -90,28 +92,38 @@ pub enum Event {
 pub const MAX_EVENTS: usize = 10_000;
 
 const PREFIX: &[u8] = b"history/";
+/// All names that begin like that.
+const ENTRIES: Range<&[u8]> = PREFIX..b"history0";
 
 impl Rollout<'_> {
-    /// The last [`MAX_EVENTS`] things that happened, oldest first.
+    /// The last [`MAX_EVENTS`] things that happened, oldest first. An entry that is damaged is left
+    /// out.
     ///
     /// # Errors
-    /// [`Damaged`](crate::ErrorKind::Damaged) for an entry that cannot be read.
+    /// Whatever the engine says.
     pub fn history(&self) -> Result<Vec<HistoryEntry>> {
-        let rows = self.store.control_rows(ROLLOUT, "the history", is_entry);
-        rows.map(|row| Ok(row?.1.value))
-            .filter_map(Result::transpose)
-            .collect()
+        let rows = self.store.control_rows(ROLLOUT, "the history", ENTRIES);
+        let rows = rows.filter_map(|row| match row {
+            Err(error) if error.kind() == ErrorKind::Damaged => None,
+            row => row.map(|(_, row)| row.value).transpose(),
+        });
+        rows.collect()
     }
 
     /// Forgets the oldest entries above [`MAX_EVENTS`].
     pub(super) fn trim_history(&self) -> Result<()> {
-        let rows = self
+        // By their names alone: an entry that cannot be read goes when it is its turn.
+        let mut names = Vec::new();
+        for item in self
             .store
-            .control_rows::<HistoryEntry>(ROLLOUT, "the history", is_entry);
-        // An entry that cannot be read goes when it is its turn, like all others.
-        let names: Vec<_> = rows
-            .filter_map(|row| row.ok().map(|(name, _)| name))
-            .collect();
+            .engine()
+            .scan(Space::Control, Some(ROLLOUT.as_bytes()))
+        {
+            let item = item?;
+            if item.name().starts_with(PREFIX) {
+                names.push(item.name().to_vec());
+            }
+        }
         let surplus = names.len().saturating_sub(MAX_EVENTS);
         if surplus == 0 {
             return Ok(());
@@ -161,10 +173,6 @@ pub(super) fn tell(store: &Store, at: Timestamp, worker: Option<&str>, event: Ev
     put(store, &mut commit, at, worker, event)?;
     store.commit_control(ROLLOUT, &commit, Durability::Durable)?;
     Ok(())
-}
-
-fn is_entry(name: &[u8]) -> bool {
-    name.starts_with(PREFIX)
 }
 
 /// A number that sorts as the time does.

@@ -2,12 +2,14 @@
 //! done follows from the stored headers; the queue adds order, claims, retries and errors. It does
 //! not know how a course is collected.
 
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, Event};
-use crate::engine::{Commit, Durability, Space};
+use crate::engine::{Commit, Durability, Expected, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
 use crate::store::{ControlRow, Lease, Members, Place, Store, encode_row, no_lease};
@@ -167,8 +169,8 @@ pub struct Pause {
 /// How many tasks may be taken in a time, by all workers together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
-    // Invariant: not 0.
-    per_1000_seconds: u64,
+    // Also when it is read back: it is divided by.
+    per_1000_seconds: NonZeroU64,
 }
 
 /// What holds all workers back.
@@ -240,6 +242,8 @@ const WHAT: &str = "a task";
 const ACTIVE: u8 = b'0';
 const QUARANTINE: u8 = b'1';
 const POINTER: u8 = b'2';
+const ACTIVE_TASKS: Range<&[u8]> = &[ACTIVE]..&[QUARANTINE];
+const TASKS: Range<&[u8]> = &[ACTIVE]..&[POINTER];
 const SETTINGS: Place<'_> = Place {
     partition: PARTITION,
     name: b"3",
@@ -289,20 +293,20 @@ impl Rate {
             clippy::cast_sign_loss,
             reason = "a whole number within the bounds above"
         )]
-        let per_1000_seconds = in_1000 as u64;
+        let per_1000_seconds = NonZeroU64::new(in_1000 as u64)?;
         Some(Self { per_1000_seconds })
     }
 
     /// Tasks in 1,000 seconds.
     #[must_use]
     pub const fn per_1000_seconds(self) -> u64 {
-        self.per_1000_seconds
+        self.per_1000_seconds.get()
     }
 
     /// The time between two tasks.
     #[must_use]
     pub const fn interval(self) -> Duration {
-        Duration::from_micros(1_000_000_000 / self.per_1000_seconds)
+        Duration::from_micros(1_000_000_000 / self.per_1000_seconds.get())
     }
 }
 
@@ -403,6 +407,16 @@ impl Task {
     }
 }
 
+impl Settings {
+    /// Where the limit is reached. Nobody waits for longer than between two tasks: a time that is
+    /// further away is of a worker whose clock is ahead.
+    fn limited_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let longest = now.plus(self.rate?.interval());
+        let free_at = self.free_at.filter(|free_at| now < *free_at)?;
+        (free_at <= longest).then_some(free_at)
+    }
+}
+
 impl Holder {
     fn is(&self, member: &crate::store::Member) -> bool {
         member.worker == self.worker && member.token == self.lease
@@ -432,17 +446,31 @@ impl<'a> Queue<'a> {
 
     /// Puts a course on the queue. However often that is done, it has one task, with the highest
     /// priority that was asked for; a course that is being collected at the moment is collected
-    /// once more afterwards. Fresh content lets a course out of quarantine. Durable when it returns.
+    /// once more afterwards. Fresh content ([`Priority::Publish`]) is tried at once: what failed
+    /// before, quarantine included, was about older content. A task that cannot be read is put on
+    /// anew. Durable when it returns.
     ///
     /// # Errors
-    /// [`Damaged`](ErrorKind::Damaged) when its task cannot be read, and whatever the engine says.
+    /// Whatever the engine says.
     pub fn enqueue(
         &self,
         course: &CourseKey,
         priority: Priority,
         now: Timestamp,
     ) -> Result<Enqueued> {
-        self.enqueue_with(course, priority, now, Durability::Durable)
+        let news = News::of(priority);
+        self.enqueue_with(course, priority, news, now, Durability::Durable)
+    }
+
+    /// As [`enqueue`](Self::enqueue), by somebody who found something to do and knows of no news:
+    /// what failed waits as long as it did.
+    pub(crate) fn remind(
+        &self,
+        course: &CourseKey,
+        priority: Priority,
+        now: Timestamp,
+    ) -> Result<Enqueued> {
+        self.enqueue_with(course, priority, News::None, now, Durability::Durable)
     }
 
     /// As [`enqueue`](Self::enqueue), for many courses: durable when the engine has been flushed.
@@ -455,13 +483,15 @@ impl<'a> Queue<'a> {
         priority: Priority,
         now: Timestamp,
     ) -> Result<Enqueued> {
-        self.enqueue_with(course, priority, now, Durability::Buffered)
+        let news = News::of(priority);
+        self.enqueue_with(course, priority, news, now, Durability::Buffered)
     }
 
     fn enqueue_with(
         &self,
         course: &CourseKey,
         priority: Priority,
+        news: News,
         now: Timestamp,
         durability: Durability,
     ) -> Result<Enqueued> {
@@ -469,18 +499,18 @@ impl<'a> Queue<'a> {
             let mut commit = Commit::new();
             let found = self.find(course)?;
             let enqueued = if let Some((old, mut task)) = found.task {
-                let is_claimed = task.claim.is_some();
-                let is_fresh = priority == Priority::Publish;
-                if task.is_quarantined && is_fresh {
+                if task.claim.is_some() {
+                    task.again = true;
+                } else if news == News::Content {
                     task.renew();
                 }
-                task.again |= is_claimed;
                 task.priority = task.priority.min(priority);
                 self.replace(&mut commit, &found.pointer, &old, &task)?;
                 Enqueued::Coalesced
             } else {
-                if let Some(damaged) = found.damaged {
-                    commit.delete(Space::Control, damaged);
+                if let Some(wreck) = found.wreck {
+                    require(&mut commit, &wreck.place, &wreck.row);
+                    commit.delete(Space::Control, wreck.place);
                 }
                 let task = Task::new(course.clone(), priority, self.store.unique_number()?, now);
                 require(&mut commit, &pointer_name(course), &found.pointer);
@@ -509,8 +539,7 @@ impl<'a> Queue<'a> {
             if settings.paused.is_some() {
                 return Ok(Claimed::Paused);
             }
-            let limit = settings.rate.and(settings.free_at);
-            if let Some(until) = limit.filter(|free_at| now < *free_at) {
+            if let Some(until) = settings.limited_until(now) {
                 return Ok(Claimed::Limited { until });
             }
             let found = match self.first_ready(&members, now)? {
@@ -533,6 +562,8 @@ impl<'a> Queue<'a> {
                 token,
                 claimed_at: now,
             });
+            // Whoever had it before is dead, and this one has yet to read the content.
+            task.again = false;
             let mut commit = Commit::new();
             require(&mut commit, &task.place(), &row);
             put_row(&mut commit, &task.place(), &task)?;
@@ -646,8 +677,10 @@ impl<'a> Queue<'a> {
     /// As [`complete`](Self::complete).
     pub fn give_back(&self, claim: &Claim) -> Result<bool> {
         let given = self.end(claim, |mut task, _| {
+            if task.again {
+                task.renew();
+            }
             task.claim = None;
-            task.again = false;
             Ok((Some(task), ()))
         })?;
         Ok(given.is_some())
@@ -704,6 +737,9 @@ impl<'a> Queue<'a> {
     /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
     pub fn retry(&self, lease: &Lease, which: &Backlog) -> Result<Vec<CourseKey>> {
         self.change_tasks(lease, which, |task| {
+            let Some(task) = task else {
+                return Change::None;
+            };
             let has_failed = task.is_quarantined || task.not_before.is_some();
             if !has_failed || task.claim.is_some() {
                 return Change::None;
@@ -714,8 +750,8 @@ impl<'a> Queue<'a> {
         })
     }
 
-    /// Takes tasks off the queue. What is stored stays as it is, and so does what is outdated.
-    /// Returns the courses.
+    /// Takes tasks off the queue, also one that cannot be read. What is stored stays as it is, and
+    /// so does what is outdated. Returns the courses.
     ///
     /// # Errors
     /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
@@ -725,15 +761,15 @@ impl<'a> Queue<'a> {
 
     /// All tasks in the order in which they go, those in quarantine last.
     pub fn tasks(&self) -> impl Iterator<Item = Result<Task>> + use<'a> {
-        self.rows()
+        self.rows(TASKS)
             .map(|row| Ok(row?.1.value))
             .filter_map(Result::transpose)
     }
 
-    /// The task of a course.
+    /// The task of a course; `None` where there is none that can be read.
     ///
     /// # Errors
-    /// [`Damaged`](ErrorKind::Damaged) when it cannot be read.
+    /// Whatever the engine says.
     pub fn task(&self, course: &CourseKey) -> Result<Option<Task>> {
         Ok(self.find(course)?.task.map(|(_, task)| task))
     }
@@ -804,15 +840,15 @@ impl<'a> Queue<'a> {
     fn first_ready(&self, members: &Members, now: Timestamp) -> Result<First> {
         let mut next: Option<Timestamp> = None;
         let mut claimed_by_others = 0;
-        for row in self.rows() {
-            let (name, row) = match row {
-                Ok(row) => row,
+        for row in self.rows(ACTIVE_TASKS) {
+            let mut row = match row {
+                Ok((_, row)) => row,
                 // One task that cannot be read keeps nobody from the others.
                 Err(error) if error.kind() == ErrorKind::Damaged => continue,
                 Err(error) => return Err(error),
             };
-            let Some(task) = row.value.clone().filter(|_| name.first() == Some(&ACTIVE)) else {
-                break;
+            let Some(task) = row.value.take() else {
+                continue;
             };
             let is_held = self.is_held(&task, members, now)?;
             let waits = task.not_before.filter(|then| now < *then);
@@ -908,7 +944,7 @@ impl<'a> Queue<'a> {
         &self,
         lease: &Lease,
         which: &Backlog,
-        change: impl Fn(&Task) -> Change,
+        change: impl Fn(Option<&Task>) -> Change,
     ) -> Result<Vec<CourseKey>> {
         self.store.holder(lease)?;
         let courses = match which {
@@ -932,14 +968,20 @@ impl<'a> Queue<'a> {
         Ok(changed)
     }
 
-    fn change_task(&self, course: &CourseKey, change: &impl Fn(&Task) -> Change) -> Result<bool> {
+    fn change_task(
+        &self,
+        course: &CourseKey,
+        change: &impl Fn(Option<&Task>) -> Change,
+    ) -> Result<bool> {
         for _ in 0..MAX_ATTEMPTS {
             let found = self.find(course)?;
-            let Some((old, task)) = found.task else {
-                return Ok(false);
+            let (old, task) = match (found.task, found.wreck) {
+                (Some((old, task)), _) => (old, Some(task)),
+                (None, Some(wreck)) => (wreck, None),
+                (None, None) => return Ok(false),
             };
             let mut commit = Commit::new();
-            match change(&task) {
+            match change(task.as_ref()) {
                 Change::None => return Ok(false),
                 Change::Put(task) => self.replace(&mut commit, &found.pointer, &old, &task)?,
                 Change::Remove => remove(&mut commit, course, &found.pointer, &old),
@@ -961,47 +1003,62 @@ impl<'a> Queue<'a> {
     /// The task of a course, by way of its pointer. Looks again where the task was moved between
     /// the two reads.
     fn find(&self, course: &CourseKey) -> Result<Found> {
+        let name = pointer_name(course);
+        let mut before = None;
         for _ in 0..MAX_ATTEMPTS {
-            let name = pointer_name(course);
             let pointer = self
                 .store
                 .control_row_if_usable::<Pointer>(place_of(&name))?;
             let Some(Pointer { place }) = pointer.value.clone() else {
+                let is_damaged = pointer.unchanged() != Expected::Absent;
+                let task = is_damaged.then(|| self.search(course)).transpose()?;
+                return Ok(Found {
+                    pointer,
+                    task: task.flatten(),
+                    wreck: None,
+                });
+            };
+            let mut row = self.store.control_row_if_usable::<Task>(place_of(&place))?;
+            if let Some(task) = row.value.take() {
+                return Ok(Found {
+                    pointer,
+                    task: Some((Placed { place, row }, task)),
+                    wreck: None,
+                });
+            }
+            let is_damaged = row.unchanged() != Expected::Absent;
+            if is_damaged || before.as_ref() == Some(&pointer.unchanged()) {
                 return Ok(Found {
                     pointer,
                     task: None,
-                    damaged: None,
+                    wreck: Some(Placed { place, row }),
                 });
-            };
-            match self.store.control_row::<Task>(place_of(&place)) {
-                Ok(mut row) => {
-                    if let Some(task) = row.value.take() {
-                        let old = Placed { place, row };
-                        return Ok(Found {
-                            pointer,
-                            task: Some((old, task)),
-                            damaged: None,
-                        });
-                    }
-                }
-                // It can be put on again.
-                Err(error) if error.kind() == ErrorKind::Damaged => {
-                    return Ok(Found {
-                        pointer,
-                        task: None,
-                        damaged: Some(place),
-                    });
-                }
-                Err(error) => return Err(error),
             }
+            before = Some(pointer.unchanged());
         }
         Err(contended(course))
     }
 
+    /// The task of a course whose pointer cannot be read. Looks at every task.
+    fn search(&self, course: &CourseKey) -> Result<Option<(Placed, Task)>> {
+        for row in self.rows(TASKS) {
+            let (place, mut row) = match row {
+                Err(error) if error.kind() == ErrorKind::Damaged => continue,
+                row => row?,
+            };
+            if let Some(task) = row.value.take_if(|task| task.course == *course) {
+                return Ok(Some((Placed { place, row }, task)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Tasks with their rows, in their order.
-    fn rows(&self) -> impl Iterator<Item = Result<(Vec<u8>, ControlRow<Task>)>> + use<'a> {
-        let is_task = |name: &[u8]| matches!(name.first(), Some(&ACTIVE | &QUARANTINE));
-        self.store.control_rows(PARTITION, WHAT, is_task)
+    fn rows(
+        &self,
+        names: Range<&'static [u8]>,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, ControlRow<Task>)>> + use<'a> {
+        self.store.control_rows(PARTITION, WHAT, names)
     }
 
     /// Puts a changed task in the place of what was read.
@@ -1023,8 +1080,11 @@ impl<'a> Queue<'a> {
 
     fn count(&self, commit: &mut Commit, now: Timestamp) -> Result<()> {
         // What counts is not worth a task: a meter that cannot be read begins anew.
-        let meter = self.store.control_row::<Meter>(METER).ok();
-        let mut meter = meter.and_then(|meter| meter.value).unwrap_or_default();
+        let meter = match self.store.control_row::<Meter>(METER) {
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::TooNew) => None,
+            meter => meter?.value,
+        };
+        let mut meter = meter.unwrap_or_default();
         meter.count(now);
         put_row(commit, METER.name, &meter)
     }
@@ -1034,8 +1094,8 @@ impl<'a> Queue<'a> {
 struct Found {
     pointer: ControlRow<Pointer>,
     task: Option<(Placed, Task)>,
-    /// Where a task is that cannot be read.
-    damaged: Option<Vec<u8>>,
+    /// What is where the task should be, and is none.
+    wreck: Option<Placed>,
 }
 
 /// A task's row, and where it was.
@@ -1052,16 +1112,32 @@ enum First {
     },
 }
 
+/// What is known of a course that is put on the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Content,
+    None,
+}
+
 enum Change {
     None,
     Put(Box<Task>),
     Remove,
 }
 
+impl News {
+    fn of(priority: Priority) -> Self {
+        match priority {
+            Priority::Publish => Self::Content,
+            Priority::Backfill => Self::None,
+        }
+    }
+}
+
 impl Meter {
     fn count(&mut self, now: Timestamp) {
         let bucket = bucket(now);
-        self.done.retain(|(old, _)| bucket - old < METER_BUCKETS);
+        self.done.retain(|(old, _)| is_recent(*old, bucket));
         match self.done.last_mut() {
             Some((last, count)) if *last >= bucket => *count += 1,
             _ => self.done.push((bucket, 1)),
@@ -1072,10 +1148,7 @@ impl Meter {
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     fn per_second(&self, now: Timestamp) -> Option<f64> {
         let bucket = bucket(now);
-        let recent = self
-            .done
-            .iter()
-            .filter(|(old, _)| bucket - old < METER_BUCKETS);
+        let recent = self.done.iter().filter(|(old, _)| is_recent(*old, bucket));
         let (mut first, mut done) = (None, 0);
         for (bucket, count) in recent {
             first.get_or_insert(*bucket);
@@ -1090,6 +1163,11 @@ impl Meter {
 
 fn bucket(now: Timestamp) -> i64 {
     now.as_micros().div_euclid(METER_SECONDS * 1_000_000)
+}
+
+/// Clocks differ a little; what is far ahead was counted before a clock was set right.
+fn is_recent(counted: i64, bucket: i64) -> bool {
+    (-1..METER_BUCKETS).contains(&bucket.saturating_sub(counted))
 }
 
 fn pointer_name(course: &CourseKey) -> Vec<u8> {

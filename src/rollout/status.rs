@@ -209,7 +209,13 @@ impl View<'_> {
             return Next::Start;
         }
         let tasks = self.queue.ready + self.queue.delayed + self.queue.claimed;
-        if has(|reason| matches!(reason, Reason::Below { .. } | Reason::Missing(_))) {
+        let is_work = |reason: &Reason| {
+            matches!(
+                reason,
+                Reason::Below { .. } | Reason::Missing(_) | Reason::Unreadable(_)
+            )
+        };
+        if has(is_work) {
             return match (tasks, &self.queue.paused) {
                 (0, _) if self.queue.quarantined > 0 => Next::LookAtFailures,
                 (0, _) => Next::Start,

@@ -84,8 +84,9 @@ impl<'a> Worker<'a> {
     ///
     /// # Errors
     /// [`NoLease`](ErrorKind::NoLease) when the lease has ended: join again. Of what `collect`
-    /// answers, [`NoLease`](ErrorKind::NoLease), [`Storage`](ErrorKind::Storage) and
-    /// [`Fenced`](ErrorKind::Fenced) are not the course's fault: the task is given back.
+    /// answers, [`NoLease`](ErrorKind::NoLease), [`Storage`](ErrorKind::Storage),
+    /// [`OpenElsewhere`](ErrorKind::OpenElsewhere) and [`Fenced`](ErrorKind::Fenced) are not the
+    /// course's fault: the task is given back.
     pub fn step<C>(
         &self,
         lease: &Lease,
@@ -130,7 +131,8 @@ impl<'a> Worker<'a> {
             }
             Ok(Attempt::Failed(collected, error)) => (Some(collected), error),
             Err(error) if is_not_the_courses(error.kind()) => {
-                queue.give_back(&claim)?;
+                // Where that fails too, it returns when the lease has ended.
+                let _ = queue.give_back(&claim);
                 return Err(error);
             }
             Err(error) => (None, error.chain()),
@@ -148,6 +150,6 @@ impl<'a> Worker<'a> {
 fn is_not_the_courses(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        ErrorKind::NoLease | ErrorKind::Storage | ErrorKind::Fenced
+        ErrorKind::NoLease | ErrorKind::Storage | ErrorKind::OpenElsewhere | ErrorKind::Fenced
     )
 }

@@ -2,6 +2,7 @@
 //! checksums to their place. It knows places and types, not what the values are for.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,13 +68,14 @@ impl Store {
         &self,
         place: Place<'_>,
     ) -> Result<ControlRow<T>> {
-        match self.control_row(place) {
-            Err(error) if error.kind() == ErrorKind::Damaged => Ok(ControlRow {
-                value: None,
-                bytes: self.control_bytes(place)?,
-            }),
-            row => row,
-        }
+        // Read once: between two reads somebody may have written it anew.
+        let bytes = self.control_bytes(place)?;
+        let value = bytes.as_ref().map(|value| decode_row(place, value));
+        let value = match value.transpose() {
+            Err(error) if error.kind() == ErrorKind::Damaged => None,
+            value => value?,
+        };
+        Ok(ControlRow { value, bytes })
     }
 
     /// The row at `place`, whatever it holds.
@@ -82,21 +84,25 @@ impl Store {
         self.engine.get(key)
     }
 
-    /// Every row of a partition with its name, in the order of the names. `what` names one of
-    /// them for people.
+    /// The rows of a partition whose names are in a range, in the order of the names. What is
+    /// beyond the range costs nothing. `what` names one of them for people.
     pub(crate) fn control_rows<'a, T: DeserializeOwned>(
         &'a self,
         partition: &'a str,
         what: &'a str,
-        wanted: impl Fn(&[u8]) -> bool + 'a,
+        names: Range<&'a [u8]>,
     ) -> impl Iterator<Item = Result<(Vec<u8>, ControlRow<T>)>> + 'a {
         let scan = self.engine.scan(Space::Control, Some(partition.as_bytes()));
+        let scan = scan.take_while(move |item| match item {
+            Ok(item) => item.name() < names.end,
+            Err(_) => true,
+        });
         scan.filter_map(move |item| {
             let item = match item {
                 Ok(item) => item,
                 Err(error) => return Some(Err(error)),
             };
-            if !wanted(item.name()) {
+            if item.name() < names.start {
                 return None;
             }
             let name = item.name().to_vec();

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::Store;
 use super::control::{Place, encode_row};
-use crate::engine::{Commit, Durability, Space};
+use crate::engine::{Commit, Durability, Expected, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Generation;
 
@@ -19,6 +19,9 @@ pub(super) struct Generations {
 /// How many numbers are reserved at once; as many may be lost when a process ends. One durable
 /// commit for so many publishes costs next to nothing.
 const RESERVED_AT_ONCE: u64 = 1024;
+
+/// A million numbers a second for twelve days.
+const MORE_THAN_WERE_USED: u64 = 1 << 40;
 
 const COUNTER: Place<'_> = Place {
     partition: "generations",
@@ -47,21 +50,15 @@ impl Store {
 
     fn reserve_generations(&self) -> Result<std::ops::Range<u64>> {
         loop {
-            let (stored, unchanged) = match self.control_row::<u64>(COUNTER) {
-                Ok(row) => (row.value, row.unchanged()),
-                Err(error) if error.kind() == ErrorKind::Damaged => {
-                    let bytes = self.control_bytes(COUNTER)?;
-                    (
-                        Some(self.beyond_all_generations()?),
-                        super::unchanged(bytes),
-                    )
-                }
-                Err(error) => return Err(error),
+            let row = self.control_row_if_usable::<u64>(COUNTER)?;
+            let first = match (row.value, row.unchanged()) {
+                (Some(first), _) => first,
+                (None, Expected::Absent) => 1,
+                (None, _) => self.beyond_all_numbers()?,
             };
-            let first = stored.unwrap_or(1);
             let end = first.checked_add(RESERVED_AT_ONCE).ok_or_else(exhausted)?;
             let mut commit = Commit::new();
-            commit.require(Space::Control, COUNTER.name, unchanged);
+            commit.require(Space::Control, COUNTER.name, row.unchanged());
             commit.put(Space::Control, COUNTER.name, encode_row(COUNTER, &end)?);
             if self.commit_control(COUNTER.partition, &commit, Durability::Durable)? {
                 return Ok(first..end);
@@ -70,15 +67,15 @@ impl Store {
     }
 
     /// What to go on with when the counter itself is damaged: every record's header tells its
-    /// generation, and no process has more than one reservation that is not in any of them.
-    fn beyond_all_generations(&self) -> Result<u64> {
+    /// generation. Claims and leases take numbers too and leave no trace, but not that many.
+    fn beyond_all_numbers(&self) -> Result<u64> {
         let mut highest = 0;
         for row in self.courses() {
             if let (_, Ok(entry)) = row? {
                 highest = highest.max(entry.generation().get());
             }
         }
-        Ok(highest.saturating_add(RESERVED_AT_ONCE * RESERVED_AT_ONCE))
+        Ok(highest.saturating_add(MORE_THAN_WERE_USED))
     }
 }
 

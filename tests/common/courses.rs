@@ -39,9 +39,14 @@ impl Courses {
 
     /// Publishes content with this number of blocks beside the root.
     pub(crate) fn publish_with(&self, version: &str, children: usize) {
+        self.publish_course(&course_key(), version, children);
+    }
+
+    /// Publishes content of any course.
+    pub(crate) fn publish_course(&self, course: &CourseKey, version: &str, children: usize) {
         let version = version.to_owned();
         self.published()
-            .insert(course_key(), Content { version, children });
+            .insert(course.clone(), Content { version, children });
     }
 
     /// Takes [`course_key`] away.

@@ -6,15 +6,23 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use serde_json::Value;
 
 /// A directory with a store in it, both gone in the end.
 pub(crate) struct Program {
     directory: tempfile::TempDir,
+}
+
+/// The program while it runs. It is killed when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    /// What was read of stderr so far.
+    told: String,
 }
 
 /// What one run of the program said.
@@ -41,7 +49,12 @@ impl Program {
     }
 
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_courseblocks"));
+        self.command_of(env!("CARGO_BIN_EXE_courseblocks").as_ref(), arguments)
+    }
+
+    /// A command of another release, which is another program.
+    pub(crate) fn command_of<S: AsRef<OsStr>>(&self, program: &Path, arguments: &[S]) -> Command {
+        let mut command = Command::new(program);
         command
             .env_remove("COURSEBLOCKS_STORE")
             .current_dir(self.directory.path())
@@ -54,6 +67,22 @@ impl Program {
 
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {
         Run::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Begins to run a command.
+    pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
+        let mut command = self.command(arguments);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Running {
+            child,
+            stderr,
+            told: String::new(),
+        }
     }
 
     /// Runs a command with text on its stdin.
@@ -87,6 +116,67 @@ impl Program {
         let run = self.run(&[OsStr::new("import"), path.as_ref().as_os_str()]);
         assert_eq!(run.status, 0, "{run:?}");
         run
+    }
+}
+
+impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has said this on stderr.
+    #[track_caller]
+    pub(crate) fn until(&mut self, said: &str) {
+        loop {
+            let mut line = String::new();
+            let is_over = self.stderr.read_line(&mut line).unwrap() == 0;
+            self.told.push_str(&line);
+            if line.contains(said) {
+                return;
+            }
+            assert!(!is_over, "{said:?} is not in {:?}", self.told);
+        }
+    }
+
+    /// Sends it a signal: INT, TERM, STOP, KILL.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end; `None` is the status of one that was killed.
+    pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
+        let mut stdout = String::new();
+        let mut pipe = self.child.stdout.take().unwrap();
+        pipe.read_to_string(&mut stdout).unwrap();
+        self.stderr.read_to_string(&mut self.told).unwrap();
+        let status = self.child.wait().unwrap().code();
+        (status, stdout, std::mem::take(&mut self.told))
+    }
+
+    /// Waits for its end by itself.
+    #[track_caller]
+    pub(crate) fn run(self) -> Run {
+        let (status, stdout, stderr) = self.end();
+        Run {
+            status: status.expect("the program was not killed"),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Where a test has failed before its end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -2,7 +2,7 @@
 //! several, and each can stop after every step.
 
 use crate::rules::{Config, Presence, Property, TRANSFORMERS, Versions};
-use crate::state::{Lease, Operator, Row, State, Task};
+use crate::state::{Lease, Operator, Row, State};
 use crate::steps::{
     About, Actor, Control, DELETES, Emit, Generation, RETIRED, RETIRES, Step, is_floored,
     is_retired, to_u8,
@@ -246,17 +246,25 @@ impl Config {
         }
     }
 
+    /// After the seal.
     fn enqueue_what_is_behind(&self, state: &State, index: usize, emit: Emit<'_>) {
         let course = &state.courses[index];
+        let floored = [0, 1].map(|transformer| is_floored(state, transformer));
+        if !self.has_queue() || floored == [false; TRANSFORMERS] || course.scanned != floored {
+            return;
+        }
         let is_behind = course.row.content().is_some()
             && (0..self.transformers).any(|transformer| {
                 course.versions[transformer] < state.floors[transformer]
                     && !is_retired(state, transformer)
             });
-        if self.has_queue() && is_behind && course.task != Task::Ready {
-            let mut next = *state;
+        let mut next = *state;
+        next.courses[index].is_filled = true;
+        if is_behind {
             self.enqueue(&mut next.courses[index]);
-            let step = operator("enqueues the course", About::Course(index));
+        }
+        if next.courses[index] != *course {
+            let step = operator("enqueues the course if it is behind", About::Course(index));
             self.emit(step, next, emit);
         }
     }
@@ -311,6 +319,7 @@ fn forget_checks(state: &mut State, transformer: usize) {
     for course in &mut state.courses {
         course.sealed[transformer] = false;
         course.scanned[transformer] = false;
+        course.is_filled = false;
     }
 }
 

@@ -54,6 +54,8 @@ impl Config {
         match worker.phase {
             Phase::Out => {}
             Phase::Joined => self.joined_steps(state, number, emit),
+            Phase::Claiming => self.claim(state, number, emit),
+            Phase::Claimed => self.look_again(state, number, emit),
             Phase::Based | Phase::Loaded | Phase::ReadOne | Phase::ReadTwo => {
                 let mut next = *state;
                 let what = self.advance(&mut next, number);
@@ -102,8 +104,15 @@ impl Config {
                 content: state.courses[index].content,
                 ..*worker
             };
-            if self.has_queue() && self.may_claim(state, number, index) {
-                self.claim(&next, number, emit);
+            if self.has_queue() && self.may_claim(state, number) {
+                if self.is_fine() || !self.rules.claims_look_again {
+                    let mut next = next;
+                    next.workers[number].phase = Phase::Claiming;
+                    let step = does(state, number, "looks for a task, which it may");
+                    self.emit(step, next, emit);
+                } else {
+                    self.claim(&next, number, emit);
+                }
             }
             // A put that would find nothing to do leads back here.
             let is_put = matches!(self.plan(state, &loaded), Plan::Part(_) | Plan::Whole(_));
@@ -113,38 +122,61 @@ impl Config {
         }
     }
 
-    fn may_claim(&self, state: &State, number: usize, index: usize) -> bool {
+    /// Whether it has a lease and could publish.
+    fn may_claim(&self, state: &State, number: usize) -> bool {
         let worker = &state.workers[number];
-        let is_free = match state.courses[index].task {
+        let release = self.release(worker);
+        worker.lease != Lease::None
+            && (0..self.transformers).all(|transformer| {
+                if is_retired(state, transformer) {
+                    release.versions[transformer].is_none()
+                } else {
+                    release.write(transformer).unwrap_or(0) >= state.floors[transformer]
+                }
+            })
+    }
+
+    fn claim(&self, state: &State, number: usize, emit: Emit<'_>) {
+        let mut next = *state;
+        let number_of_course = next.workers[number].course;
+        let course = &mut next.courses[usize::from(number_of_course)];
+        let is_free = match course.task {
             Task::None => false,
             Task::Ready => true,
             // The lease of whoever has it may be found expired at any time.
             Task::Claimed => self.rules.claims_return,
         };
-        let release = self.release(worker);
-        let could_publish = (0..self.transformers).all(|transformer| {
-            if is_retired(state, transformer) {
-                release.versions[transformer].is_none()
-            } else {
-                release.write(transformer).unwrap_or(0) >= state.floors[transformer]
-            }
-        });
-        is_free && could_publish && worker.lease != Lease::None
-    }
-
-    fn claim(&self, state: &State, number: usize, emit: Emit<'_>) {
-        let mut next = *state;
-        let course = next.workers[number].course;
+        if !is_free {
+            return;
+        }
+        course.task = Task::Claimed;
+        course.again = false;
         for other in &mut next.workers {
-            if other.claim == Claim::Held && other.course == course {
+            if other.claim == Claim::Held && other.course == number_of_course {
                 other.claim = Claim::Lost;
             }
         }
-        next.workers[number].claim = Claim::Held;
-        let course = &mut next.courses[usize::from(course)];
-        course.task = Task::Claimed;
-        course.again = false;
+        let worker = &mut next.workers[number];
+        worker.claim = Claim::Held;
+        worker.phase = if self.is_fine() && self.rules.claims_look_again {
+            Phase::Claimed
+        } else {
+            Phase::Joined
+        };
         self.emit(does(state, number, "claims the task"), next, emit);
+    }
+
+    fn look_again(&self, state: &State, number: usize, emit: Emit<'_>) {
+        let mut next = *state;
+        let mut what = "looks again, and may keep the task";
+        if self.may_claim(state, number) {
+            next.workers[number].phase = Phase::Joined;
+        } else {
+            self.give_up_claim(&mut next, number);
+            next.workers[number] = next.workers[number].joined();
+            what = "looks again, and gives the task back";
+        }
+        self.emit(does(state, number, what), next, emit);
     }
 
     /// Takes the base, having made sure that there is one.

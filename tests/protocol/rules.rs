@@ -52,7 +52,9 @@ pub(crate) struct Rules {
     pub(crate) expired_leases_go: bool,
     /// A worker without a lease puts nothing.
     pub(crate) lease_check: bool,
-    /// A task that is enqueued while it is claimed is done again.
+    /// Who has claimed a task looks at fleet and floors once more.
+    pub(crate) claims_look_again: bool,
+    /// A task that is enqueued while someone has it, dead or alive, is done again.
     pub(crate) again: bool,
     /// A claim is completed only by who still has it.
     pub(crate) fencing_token: bool,
@@ -84,6 +86,7 @@ impl Rules {
         live_leases_refuse: true,
         expired_leases_go: true,
         lease_check: true,
+        claims_look_again: true,
         again: true,
         fencing_token: true,
         claims_return: true,
@@ -102,6 +105,8 @@ pub(crate) enum Property {
     NoWriteIsLost,
     /// Newer content than what is stored is on its way: a task or a hook exists.
     ContentIsRemembered,
+    /// A course that `start` has found behind a floor is on the queue until it is not behind any more.
+    BacklogIsRemembered,
     /// No floor locks out a live worker that was there before it.
     NoWorkerIsLockedOut,
     /// No worker whose lease is live meets data that it cannot decode, unless it came later.

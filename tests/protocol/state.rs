@@ -40,6 +40,10 @@ pub(crate) enum Phase {
     Out,
     /// Between puts, or with a claim and about to begin.
     Joined,
+    /// It has looked at fleet and floors, and is about to take a task.
+    Claiming,
+    /// It has taken one, and is about to look at fleet and floors again.
+    Claimed,
     /// It has a base and is about to load the course.
     Based,
     /// The course is loaded and collected; the publish loop begins, or begins again.
@@ -116,7 +120,11 @@ pub(crate) struct Course {
     /// Whether the host's hook is still to say that there is new content.
     pub(crate) is_hook_due: bool,
     pub(crate) task: Task,
+    /// Of a claimed task.
     pub(crate) again: bool,
+    /// Whether `start` has put the course on the queue, if it was behind, since a floor was raised.
+    /// Nobody in the protocol sees this.
+    pub(crate) is_filled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +139,7 @@ pub(crate) enum Row {
 pub(crate) enum Task {
     None,
     Ready,
+    // The last, with a bit to spare for `again`.
     Claimed,
 }
 
@@ -294,9 +303,11 @@ fn pack_worker(worker: &Worker) -> u64 {
 }
 
 fn unpack_worker(packed: u64) -> Worker {
-    const PHASES: [Phase; 9] = [
+    const PHASES: [Phase; 11] = [
         Phase::Out,
         Phase::Joined,
+        Phase::Claiming,
+        Phase::Claimed,
         Phase::Based,
         Phase::Loaded,
         Phase::ReadOne,
@@ -349,11 +360,12 @@ fn pack_course(course: &Course) -> u64 {
     packed = packed << 2 | u64::from(course.content);
     packed = packed << 2 | u64::from(course.acknowledged);
     packed = packed << 1 | u64::from(course.is_hook_due);
-    packed = packed << 2 | course.task as u64;
-    packed << 1 | u64::from(course.again)
+    packed = packed << 2 | course.task as u64 | u64::from(course.again);
+    packed << 1 | u64::from(course.is_filled)
 }
 
 fn unpack_course(packed: u64) -> Course {
+    const TASKS: [Task; 4] = [Task::None, Task::Ready, Task::Claimed, Task::Claimed];
     Course {
         row: match bits(packed >> 20, 3) {
             0 => Row::Absent,
@@ -367,8 +379,9 @@ fn unpack_course(packed: u64) -> Course {
         content: bits(packed >> 6, 3),
         acknowledged: bits(packed >> 4, 3),
         is_hook_due: flag(packed >> 3),
-        task: [Task::None, Task::Ready, Task::Claimed][usize::from(bits(packed >> 1, 3))],
-        again: flag(packed),
+        task: TASKS[usize::from(bits(packed >> 1, 3))],
+        again: bits(packed >> 1, 3) == 3,
+        is_filled: flag(packed),
     }
 }
 

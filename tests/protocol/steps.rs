@@ -8,7 +8,8 @@
 //!   well have been read just before the floors; the lease protects nothing (see the test);
 //! - what can only be refused any more is refused at once (`settle`): nobody sees it waiting.
 //!
-//! A raise is one step, since its commit requires what it has read; so is the seal of a row.
+//! A claim is one step: it is kept only if fleet and floors still allow it when it is made, and what
+//! is enqueued after that marks it. A raise is one step, since its commit requires what it has read; so is the seal of a row.
 
 use crate::rules::{Config, Grain, Presence, Property, Release, TRANSFORMERS, WORKERS};
 use crate::state::{
@@ -74,6 +75,7 @@ impl Config {
             is_hook_due: number < self.courses && self.has_queue(),
             task: Task::None,
             again: false,
+            is_filled: false,
         };
         State {
             workers: [Worker::OUT; WORKERS],
@@ -138,6 +140,14 @@ impl Config {
                 }
                 if self.someone_meets_too_new(state, course) {
                     return Some(Property::NoWorkerMeetsTooNew);
+                }
+            }
+            if stored.is_some() && course.is_filled && course.task == Task::None {
+                for transformer in 0..self.transformers {
+                    let reached = course.versions[transformer].max(course.failed[transformer]);
+                    if reached < state.floors[transformer] && !is_retired(state, transformer) {
+                        return Some(Property::BacklogIsRemembered);
+                    }
                 }
             }
             if self.has_queue()
@@ -209,7 +219,7 @@ impl Config {
             let worker = state.workers[number];
             if worker.claim == Claim::Lost && self.rules.fencing_token {
                 state.workers[number].claim = Claim::None;
-                if worker.phase == Phase::Joined || worker.phase == Phase::Published {
+                if worker.phase <= Phase::Claimed || worker.phase == Phase::Published {
                     state.workers[number] = worker.joined();
                 }
             }
@@ -230,14 +240,13 @@ impl Config {
             worker = worker.begins_again();
         }
         state.workers[number] = worker;
-        // It would find no lease.
+        // It would find no lease. With a claim it may find before that there is nothing to do.
         let looks_for_lease = match worker.phase {
             Phase::Joined => true,
             Phase::Loaded => self.rules.lease_check,
             _ => false,
         };
-        if looks_for_lease && worker.lease == Lease::None {
-            self.give_up_claim(state, number);
+        if looks_for_lease && worker.lease == Lease::None && worker.claim == Claim::None {
             state.workers[number] = Worker::OUT;
         }
     }

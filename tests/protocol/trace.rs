@@ -96,6 +96,7 @@ impl fmt::Display for Property {
             Self::SealedFloorHolds => "a put below the floor has landed behind the seal",
             Self::NoWriteIsLost => "an accepted write was replaced by something older",
             Self::ContentIsRemembered => "new content is neither stored nor going to be",
+            Self::BacklogIsRemembered => "a course behind a floor is not on the queue any more",
             Self::NoWorkerIsLockedOut => "a floor locks out a worker whose lease is live",
             Self::NoWorkerMeetsTooNew => {
                 "a worker whose lease is live cannot decode what is stored"

@@ -1,5 +1,5 @@
 //! The sample course, inside the program: the demo must work wherever the program is. Knows its
-//! files, not what is in them.
+//! files, and the two places in them that tell it from others like it.
 
 use std::fs;
 use std::io;
@@ -54,16 +54,32 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "sequential/telling-apart.xml",
 ];
 
-/// Writes the course into a new directory.
-pub(super) fn write(directory: &Path) -> io::Result<()> {
+/// What the course is called.
+pub(super) const NUMBER: &str = "DEMO";
+
+/// When its chapter about the stars opens.
+pub(super) const OPENS: &str = "2031-01-10T18:00:00Z";
+
+/// Writes a course like it that is called `number` and opens that chapter at `opens`, in the place
+/// of what the directory may hold of it.
+pub(super) fn write(directory: &Path, number: &str, opens: &str) -> io::Result<()> {
     for (path, text) in FILES {
         let file = directory.join(path);
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent)?;
         }
+        let text = match *path {
+            "course.xml" => text.replace(&attribute(NUMBER), &attribute(number)),
+            "policies/2026/policy.json" => text.replace(OPENS, opens),
+            _ => (*text).to_owned(),
+        };
         fs::write(file, text)?;
     }
     Ok(())
+}
+
+fn attribute(number: &str) -> String {
+    format!("course=\"{number}\"")
 }
 
 #[cfg(test)]
@@ -91,5 +107,16 @@ mod tests {
             found,
             FILES.iter().map(|(path, _)| *path).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn a_course_like_it_differs_in_two_files() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "DEMO-2", "2032-01-01T00:00:00Z").unwrap();
+        let differing = FILES.iter().filter(|(path, text)| {
+            fs::read_to_string(directory.path().join(path)).unwrap() != *text
+        });
+        let differing: Vec<_> = differing.map(|(path, _)| *path).collect();
+        assert_eq!(differing, ["course.xml", "policies/2026/policy.json"]);
     }
 }

@@ -1,10 +1,11 @@
-//! What a later release would look like: `start_date` with one field more. Knows one transformer,
-//! not the story that it is in.
+//! What later releases would look like: `start_date` with one field more, which the first of them
+//! writes and the second one needs. Knows one transformer, not the story that it is in.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::modulestore::Course;
+use crate::record::{DecodeError, Entry};
 use crate::timestamp::Timestamp;
 use crate::transformer::standard::{
     BlockCounts, HiddenContent, StartDate, StartDateBlock, Visibility,
@@ -12,30 +13,51 @@ use crate::transformer::standard::{
 use crate::transformer::{Collected, Registry, Transformer};
 use crate::version::{ReadVersion, Versions, WriteVersion};
 
-/// [`StartDate`] of the next release. It collects; the story transforms nothing.
+/// [`StartDate`] of the next releases. It collects; the story transforms nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NextStartDate;
+pub(super) struct NextStartDate {
+    read: ReadVersion,
+}
 
-/// What the next release stores per block: what [`StartDateBlock`] holds, in the same order, and
+/// What the next releases store per block: what [`StartDateBlock`] holds, in the same order, and
 /// the new field at the end. That is what makes the change additive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct NextStartDateBlock {
     merged_start_date: Timestamp,
     days_early_for_beta: Option<f64>,
-    has_own_date: bool,
+    // `None` where the record is of the present release, which did not ask.
+    has_own_date: Option<bool>,
 }
 
-/// The field that this release's readers do not know.
+/// The field that the present release's readers do not know.
 pub(super) const NEW_FIELD: &str = "has_own_date";
 
-/// The transformers of the next release.
-pub(super) fn registry() -> Result<Registry> {
+/// What the next releases write.
+pub(super) const NEXT: WriteVersion = match WriteVersion::new(2) {
+    Some(version) => version,
+    None => WriteVersion::FIRST,
+};
+
+/// The transformers of a next release.
+pub(super) fn registry(start_date: NextStartDate) -> Result<Registry> {
     let mut registry = Registry::new();
-    registry.register(NextStartDate)?;
+    registry.register(start_date)?;
     registry.register(Visibility)?;
     registry.register(HiddenContent)?;
     registry.register(BlockCounts)?;
     Ok(registry)
+}
+
+impl NextStartDate {
+    /// The first one: writes the field and can do without it.
+    pub(super) const WRITES: Self = Self {
+        read: ReadVersion::new(1),
+    };
+
+    /// The second one: needs it.
+    pub(super) const NEEDS: Self = Self {
+        read: ReadVersion::new(NEXT.get()),
+    };
 }
 
 impl Transformer for NextStartDate {
@@ -47,12 +69,7 @@ impl Transformer for NextStartDate {
     }
 
     fn versions(&self) -> Versions {
-        const SECOND: WriteVersion = match WriteVersion::new(2) {
-            Some(version) => version,
-            None => WriteVersion::FIRST,
-        };
-
-        Versions::new(ReadVersion::new(SECOND.get()), SECOND)
+        Versions::new(self.read, NEXT)
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<NextStartDateBlock, ()>> {
@@ -61,15 +78,22 @@ impl Transformer for NextStartDate {
         for block in course.structure().blocks() {
             if let Some(known) = known.get(block) {
                 let has_own_date = course.explicit_field(block, "start").is_some();
-                collected.set(block, NextStartDateBlock::new(known, has_own_date));
+                collected.set(block, NextStartDateBlock::new(known, Some(has_own_date)));
             }
         }
         Ok(collected)
     }
+
+    fn decode_block(&self, entry: Entry<'_>) -> Result<NextStartDateBlock, DecodeError> {
+        if entry.write_version() < NEXT {
+            return Ok(NextStartDateBlock::new(&entry.decode()?, None));
+        }
+        entry.decode()
+    }
 }
 
 impl NextStartDateBlock {
-    fn new(known: &StartDateBlock, has_own_date: bool) -> Self {
+    fn new(known: &StartDateBlock, has_own_date: Option<bool>) -> Self {
         Self {
             merged_start_date: known.merged_start_date,
             days_early_for_beta: known.days_early_for_beta,
@@ -77,7 +101,7 @@ impl NextStartDateBlock {
         }
     }
 
-    /// The part that this release knows as well.
+    /// The part that the present release knows as well.
     pub(super) fn known(&self) -> StartDateBlock {
         StartDateBlock {
             merged_start_date: self.merged_start_date,
@@ -98,7 +122,7 @@ mod tests {
             days_early_for_beta: Some(7.0),
         };
         let mut bytes = Vec::new();
-        let next = NextStartDateBlock::new(&known, true);
+        let next = NextStartDateBlock::new(&known, Some(true));
         codec::encode_into(&mut bytes, &next, 64).unwrap();
         assert_eq!(codec::decode::<StartDateBlock>(&bytes).unwrap(), known);
     }
@@ -109,7 +133,7 @@ mod tests {
             merged_start_date: Timestamp::MAX,
             days_early_for_beta: None,
         };
-        let json = serde_json::to_value(NextStartDateBlock::new(&known, true)).unwrap();
+        let json = serde_json::to_value(NextStartDateBlock::new(&known, Some(true))).unwrap();
         assert_eq!(json[NEW_FIELD], true);
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use indicatif::HumanDuration;
 
 use crate::cli::Context;
+use crate::cli::arguments::Target;
 use crate::cli::failure::Failure;
 use crate::cli::ink::{Ink, Line};
 use crate::cli::output::Output;
@@ -15,6 +16,7 @@ use crate::cli::worker::tasks_left;
 use crate::rollout::{Blocker, Next, QueueStatus, Reason};
 use crate::store::Member;
 use crate::timestamp::Timestamp;
+use crate::version::WriteVersion;
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,16 +88,30 @@ impl Advice {
     }
 
     /// What somebody must do because waiting alone does not open a gate; `None` where it may.
+    /// `write` is what this release writes.
     pub(super) fn against(
-        transformer: &str,
+        target: &Target,
+        write: Option<WriteVersion>,
         reasons: &[Reason],
         queue: &QueueStatus,
     ) -> Option<Self> {
         let has = |wanted: fn(&Reason) -> bool| reasons.iter().any(wanted);
+        let Target {
+            transformer,
+            version,
+        } = target;
         let start = || format!("rollout start {transformer}");
         if has(|reason| matches!(reason, Reason::FloorTooLow { .. })) {
-            let text = "its floor must be raised, by the release that writes that version";
-            return Some(Self::run(text, start()));
+            if write.is_some_and(|write| write >= *version) {
+                return Some(Self::run("raise its floor", start()));
+            }
+            let this = match write {
+                Some(write) => format!("this one writes {write}"),
+                None => "this one does not have it".to_owned(),
+            };
+            return Some(Self::act(format!(
+                "a release that writes version {version} must raise its floor; {this}"
+            )));
         }
         if has(|reason| matches!(reason, Reason::Unsealed(_))) {
             let text = "unless `rollout start` is running, it was broken off: run it again";
@@ -216,4 +232,184 @@ pub(super) fn blocker_in_words(blocker: &Blocker, now: Timestamp) -> String {
         HumanDuration(expires_at.since(now)),
         to_the_second(*expires_at),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::{FailingCourse, Found, Pause};
+    use crate::version::{MinReader, ReadVersion};
+
+    fn version(number: u32) -> WriteVersion {
+        WriteVersion::new(number).unwrap()
+    }
+
+    fn found(count: u64) -> Found {
+        Found {
+            count,
+            examples: Vec::new(),
+        }
+    }
+
+    fn below() -> Reason {
+        Reason::Below {
+            version: version(1),
+            courses: found(3),
+        }
+    }
+
+    fn queue(ready: u64, claimed: u64, quarantined: u64) -> QueueStatus {
+        QueueStatus {
+            ready,
+            claimed,
+            quarantined,
+            ..QueueStatus::default()
+        }
+    }
+
+    /// What is said to a release that writes 2 and waits for `t@2`: part of the words, and the
+    /// command.
+    #[track_caller]
+    fn check(reasons: &[Reason], queue: &QueueStatus, expected: Option<(&str, Option<&str>)>) {
+        let target: Target = "t@2".parse().unwrap();
+        let advice = Advice::against(&target, Some(version(2)), reasons, queue);
+        match (&advice, expected) {
+            (Some(advice), Some((text, command))) => {
+                assert!(advice.text.contains(text), "{advice:?}");
+                assert_eq!(advice.command.as_deref(), command);
+            }
+            (None, None) => {}
+            _ => panic!("{advice:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn who_waits_is_told_what_nobody_does() {
+        let idle = queue(0, 0, 0);
+        let low = Reason::FloorTooLow {
+            floor: Some(version(1)),
+        };
+        check(&[], &idle, None);
+        check(
+            &[low, below()],
+            &idle,
+            Some(("raise its floor", Some("rollout start t"))),
+        );
+        check(
+            &[Reason::Unsealed(found(1)), below()],
+            &queue(1, 1, 0),
+            Some(("broken off", Some("rollout start t"))),
+        );
+        check(
+            &[below()],
+            &idle,
+            Some(("nothing is on the queue", Some("update --all --enqueue"))),
+        );
+        check(
+            &[below()],
+            &queue(0, 0, 2),
+            Some(("2 courses are in it", Some("queue retry --quarantined"))),
+        );
+        check(
+            &[Reason::Missing(found(3))],
+            &queue(3, 0, 0),
+            Some(("no worker", Some("worker --until-empty"))),
+        );
+        let paused = QueueStatus {
+            paused: Some(Pause {
+                by: "w".to_owned(),
+                at: Timestamp::MIN,
+            }),
+            ..queue(3, 0, 2)
+        };
+        check(&[below()], &paused, Some(("paused", Some("resume"))));
+        check(
+            &[Reason::Unreadable(found(1))],
+            &idle,
+            Some(("must be repaired", Some("verify --repair"))),
+        );
+        let cannot = Reason::CannotDecode {
+            worker: "w".to_owned(),
+            release: "r".to_owned(),
+            write: version(1),
+            min_reader: MinReader::new(version(2)),
+        };
+        check(&[cannot], &idle, Some(("end the workers", None)));
+    }
+
+    #[test]
+    fn who_waits_is_told_nothing_while_others_work() {
+        check(&[below()], &queue(3, 1, 2), None);
+        let failing = Reason::Failing {
+            count: 1,
+            examples: vec![FailingCourse {
+                course: "course-v1:O+C+R".parse().unwrap(),
+                error: "no".to_owned(),
+                attempts: 1,
+                write_version: version(2),
+            }],
+        };
+        let delayed = QueueStatus {
+            delayed: 1,
+            ..QueueStatus::default()
+        };
+        check(&[failing], &delayed, None);
+        let busy = QueueStatus {
+            done_per_second: Some(0.1),
+            ..queue(3, 0, 0)
+        };
+        check(&[below()], &busy, None);
+    }
+
+    #[test]
+    fn a_release_that_writes_less_is_not_told_to_raise_the_floor() {
+        let target: Target = "t@2".parse().unwrap();
+        let reasons = [Reason::FloorTooLow { floor: None }];
+        for (write, said) in [
+            (Some(version(1)), "this one writes 1"),
+            (None, "this one does not have it"),
+        ] {
+            let advice = Advice::against(&target, write, &reasons, &queue(0, 0, 0)).unwrap();
+            assert!(advice.text.contains(said), "{advice:?}");
+            assert_eq!(advice.command, None);
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_last_lease_is_named() {
+        let member = |worker: &str, expires_at: &str| Member {
+            worker: worker.to_owned(),
+            release: "r".to_owned(),
+            transformers: [(
+                "t".to_owned(),
+                crate::version::Versions::new(ReadVersion::new(1), version(1)),
+            )]
+            .into(),
+            joined_at: Timestamp::MIN,
+            renewed_at: Timestamp::MIN,
+            expires_at: expires_at.parse().unwrap(),
+            lasts: std::time::Duration::from_secs(30),
+            token: 1,
+        };
+        let blockers = [
+            ("one", "2026-03-01T12:00:30Z"),
+            ("two", "2026-03-01T12:00:10Z"),
+        ];
+        let blockers = blockers.map(|(worker, ends)| Blocker::WritesLess {
+            member: member(worker, ends),
+            write: Some(version(1)),
+        });
+        let advice = ending(&blockers, Some("rollout start t".to_owned()));
+        assert!(
+            advice.text.contains("the last one at 2026-03-01T12:00:30Z"),
+            "{advice:?}"
+        );
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        let words = blocker_in_words(&blockers[0], now);
+        assert!(
+            words.contains("worker one (release r) still writes version 1"),
+            "{words}"
+        );
+        assert!(words.contains("its lease ends in 30 seconds"), "{words}");
+    }
 }

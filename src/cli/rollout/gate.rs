@@ -52,7 +52,8 @@ impl Gate {
         if !output.is_json() {
             tell_unknown(target, context, output);
             let queue = Queue::new(session.store()).status(now())?;
-            let advice = Advice::against(&target.transformer, reasons, &queue);
+            let write = written(target, context);
+            let advice = Advice::against(target, write, reasons, &queue);
             let advice = advice.unwrap_or_else(|| {
                 Advice::run(
                     "wait until workers have done that",
@@ -116,6 +117,12 @@ fn tell_closed(target: &Target, reasons: &[Reason], output: &mut Output) -> Resu
         output.paragraph(&"  - ".into(), &reason.to_string())?;
     }
     Ok(())
+}
+
+/// What this release writes of the transformer, if it has it.
+pub(super) fn written(target: &Target, context: &Context) -> Option<WriteVersion> {
+    let versions = context.registry.versions(&target.transformer).ok();
+    versions.map(|versions| versions.write)
 }
 
 /// A name that nobody has is more likely mistyped than of another release.

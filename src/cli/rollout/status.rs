@@ -431,3 +431,32 @@ fn word(next: &Next) -> &'static str {
         Next::RaiseRead { .. } => "raise_read",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(courses: &[u64], columns: usize, expected: &[usize]) {
+        let parts = courses.iter().map(|courses| Part {
+            label: String::new(),
+            courses: *courses,
+            block: '█',
+            ink: Ink::Plain,
+        });
+        let lengths = lengths(&parts.collect::<Vec<_>>(), columns);
+        assert_eq!(lengths, expected);
+    }
+
+    #[test]
+    fn a_bar_shows_every_part_and_is_as_long_as_all_others() {
+        check(&[], 20, &[]);
+        check(&[5], 20, &[20]);
+        check(&[1, 1], 20, &[10, 10]);
+        check(&[1, 2], 20, &[6, 14]);
+        check(&[1, 1_000_000], 20, &[1, 19]);
+        check(&[1_000_000, 1, 1], 20, &[18, 1, 1]);
+        check(&[u64::MAX, u64::MAX], 4, &[2, 2]);
+        check(&[1, 1, 1], 2, &[1, 1, 1]);
+    }
+}

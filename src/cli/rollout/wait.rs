@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::advice::Advice;
-use super::gate::{tell, tell_unknown};
+use super::gate::{tell, tell_unknown, written};
 use super::reasons::word;
 use crate::cli::Context;
 use crate::cli::arguments::{Seconds, Target};
@@ -14,6 +14,7 @@ use crate::cli::failure::{Answer, Failure};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::Output;
 use crate::cli::session::{Session, now};
+use crate::cli::worker::patiently;
 use crate::error::ErrorKind;
 use crate::manager::Renewed;
 use crate::rollout::{Census, GateAnswer, Queue, Reason, Rollout};
@@ -93,7 +94,7 @@ impl Wait {
             version,
         } = &self.target;
         let rollout = Rollout::new(session.store());
-        let ask = || rollout.gate(&session.lease()?, transformer, *version, now());
+        let ask = || patiently(|| rollout.gate(&session.lease()?, transformer, *version, now()));
         match ask() {
             // The process was asleep for longer than its lease.
             Err(error) if error.kind() == ErrorKind::NoLease => {
@@ -112,8 +113,9 @@ impl Wait {
         context: &Context,
         output: &Output,
     ) -> Result<(), Failure> {
-        let queue = Queue::new(session.store()).status(now())?;
-        let advice = Advice::against(&self.target.transformer, reasons, &queue);
+        let queue = patiently(|| Queue::new(session.store()).status(now()))?;
+        let write = written(&self.target, context);
+        let advice = Advice::against(&self.target, write, reasons, &queue);
         if let Some(advice) = &advice
             && news.advised.as_ref() != Some(advice)
         {
@@ -138,7 +140,7 @@ impl Wait {
             transformer,
             version,
         } = &self.target;
-        let census = Census::take(session.store(), [transformer.as_str()])?;
+        let census = patiently(|| Census::take(session.store(), [transformer.as_str()]))?;
         let below = census
             .transformer(transformer)
             .map_or(0, |tally| tally.below(*version));
