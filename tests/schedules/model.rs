@@ -97,6 +97,7 @@ struct Row {
 }
 
 /// A claim of a process.
+#[expect(clippy::struct_excessive_bools, reason = "each of them is noted by itself")]
 struct Held {
     process: u32,
     /// The operation that was given it.
@@ -299,7 +300,7 @@ impl Model {
         let before = self.courses[number].row.clone();
         // Who is refused takes a reservation back, lease or not.
         if before.is_some() || after.is_some() {
-            self.check_writer(key, by)?;
+            Self::check_writer(key, by)?;
         }
         match (&before, &after) {
             (None, None) => {}
@@ -322,7 +323,7 @@ impl Model {
     }
 
     /// Who has lost its lease cannot write any more, unless it joins again.
-    fn check_writer(&self, key: &CourseKey, by: Option<&Began>) -> Check {
+    fn check_writer(key: &CourseKey, by: Option<&Began>) -> Check {
         let Some(by) = by else { return Ok(()) };
         let lease = by.process.manager.lease().ok();
         let has_joined = lease != by.lease;
@@ -548,10 +549,10 @@ impl Model {
             (Operation::Update { course }, Answer::Updated(updated)) => {
                 self.published(course.into(), updated.published.as_ref(), began)?;
             }
-            (Operation::Write { course, manner }, Answer::Written(published)) => {
-                if manner != Manner::Buffered {
-                    self.published(course.into(), Some(published), began)?;
-                }
+            (Operation::Write { course, manner }, Answer::Written(published))
+                if manner != Manner::Buffered =>
+            {
+                self.published(course.into(), Some(published), began)?;
             }
             (Operation::Read { .. }, Answer::Read(seen)) => {
                 Self::check_seen(began, seen)?;

@@ -157,11 +157,11 @@ impl Writer {
             let newer = choices.below(2);
             self.join(choices, 1, release + u8::try_from(newer).expect("0 or 1"));
         }
-        for course in 0..1 + choices.below(3) {
+        for course in 0..=choices.below(3) {
             let course = u8::try_from(course).expect("few courses");
             self.publish(choices, course);
             if choices.happens(3, 4) {
-                let slot = self.slot(choices);
+                let slot = slot(choices);
                 self.quietly(slot, Operation::Update { course });
             }
         }
@@ -171,7 +171,7 @@ impl Writer {
         match choices.below(16) {
             0..=2 => self.rollout(choices),
             3 | 4 => {
-                let course = self.course(choices);
+                let course = course(choices);
                 self.publish(choices, course);
             }
             5 | 6 => self.go_on(choices),
@@ -181,15 +181,16 @@ impl Writer {
             }
             8 => self.end(choices),
             9 => self.claimed(choices),
+            10 if choices.happens(1, 2) => self.deletion(choices),
             10 => self.retirement(choices),
             11 => {
-                let slot = self.slot(choices);
-                let release = self.release(choices);
+                let slot = slot(choices);
+                let release = release(choices);
                 self.join(choices, slot, release);
             }
             _ => {
-                for _ in 0..1 + choices.below(3) {
-                    let slot = self.slot(choices);
+                for _ in 0..=choices.below(3) {
+                    let slot = slot(choices);
                     let operation = self.operation(choices);
                     self.begin(choices, slot, operation);
                 }
@@ -204,11 +205,11 @@ impl Writer {
     fn rollout(&mut self, choices: &mut impl Choices) {
         let release = choices.weighted(&[(2, 1), (3, 2), (3, 3), (1, 4)]);
         let transformer = choices.weighted(&[(3, 0), (1, 1)]);
-        let slot = self.slot(choices);
+        let slot = slot(choices);
         self.join(choices, slot, release);
         if choices.happens(1, 2) {
-            let course = self.course(choices);
-            let late = self.slot(choices);
+            let course = course(choices);
+            let late = slot(choices);
             let operation = choices.one_of(&[
                 Operation::Update { course },
                 Operation::Work,
@@ -217,7 +218,7 @@ impl Writer {
                     manner: Manner::Durable,
                 },
             ]);
-            let suspended = Some(self.call(choices));
+            let suspended = Some(call(choices));
             self.push(choices, late, operation, suspended);
         }
         match choices.below(3) {
@@ -245,8 +246,8 @@ impl Writer {
 
     /// Somebody has a task for a while.
     fn claimed(&mut self, choices: &mut impl Choices) {
-        let slot = self.slot(choices);
-        let course = self.course(choices);
+        let slot = slot(choices);
+        let course = course(choices);
         self.begin(choices, slot, Operation::Enqueue { course });
         self.begin(choices, slot, Operation::Claim);
         for _ in 0..choices.below(4) {
@@ -256,22 +257,45 @@ impl Writer {
                 }),
                 1 => self.publish(choices, course),
                 2 => {
-                    let other = self.slot(choices);
+                    let other = slot(choices);
                     self.begin(choices, other, Operation::Renew);
                     self.begin(choices, other, Operation::Claim);
                 }
                 _ => {
-                    let (other, operation) = (self.slot(choices), self.operation(choices));
+                    let (other, operation) = (slot(choices), self.operation(choices));
                     self.begin(choices, other, operation);
                 }
             }
         }
-        let ending = self.ending(choices);
+        let ending = ending(choices);
         self.begin(choices, slot, Operation::End(ending));
     }
 
+    /// A course is deleted while others are about to store it.
+    fn deletion(&mut self, choices: &mut impl Choices) {
+        let course = course(choices);
+        if choices.happens(1, 2) {
+            self.quietly(0, Operation::Delete { course });
+            self.publish(choices, course);
+        }
+        for slot in 0..2 {
+            let manner = Manner::Durable;
+            let update = Operation::Update { course };
+            let writer = choices.one_of(&[update, Operation::Write { course, manner }]);
+            let suspended = Some(call(choices));
+            self.push(choices, slot, writer, suspended);
+        }
+        let slot = slot(choices);
+        self.begin(choices, slot, Operation::Delete { course });
+        self.go_on(choices);
+        if choices.happens(1, 2) {
+            self.publish(choices, course);
+            self.go_on(choices);
+        }
+    }
+
     fn retirement(&mut self, choices: &mut impl Choices) {
-        let slot = self.slot(choices);
+        let slot = slot(choices);
         let release = choices.weighted(&[(1, 0), (2, 4)]);
         self.join(choices, slot, release);
         for other in (0..SLOTS).filter(|other| *other != slot) {
@@ -287,7 +311,7 @@ impl Writer {
         let fails = fails.then(|| u8::try_from(choices.below(2)).expect("0 or 1"));
         self.events.push(Event::Edit { course, fails });
         if choices.happens(7, 8) {
-            let slot = self.slot(choices);
+            let slot = slot(choices);
             self.begin(choices, slot, Operation::Announce { course });
         }
     }
@@ -307,14 +331,14 @@ impl Writer {
             0 | 1 if self.has_crashes => Event::Crash,
             2 if self.has_crashes => Event::Move,
             _ => Event::Kill {
-                slot: self.slot(choices),
+                slot: slot(choices),
             },
         };
         self.events.push(end);
     }
 
     fn go_on(&mut self, choices: &mut impl Choices) {
-        for _ in 0..1 + choices.below(3) {
+        for _ in 0..=choices.below(3) {
             let which = u8::try_from(choices.below(3)).expect("below 3");
             let calls = choices.weighted(&[(3, 1), (3, 3), (2, 7), (3, u8::MAX)]);
             self.events.push(Event::GoOn { which, calls });
@@ -322,7 +346,7 @@ impl Writer {
     }
 
     fn operation(&mut self, choices: &mut impl Choices) -> Operation {
-        let course = self.course(choices);
+        let course = course(choices);
         let transformer = choices.weighted(&[(2, 0), (1, 1)]);
         match choices.below(40) {
             0..=6 => Operation::Work,
@@ -333,7 +357,7 @@ impl Writer {
                 manner: choices.one_of(&[Manner::Durable, Manner::Buffered, Manner::Part]),
             },
             17..=19 => Operation::Claim,
-            20..=22 => Operation::End(self.ending(choices)),
+            20..=22 => Operation::End(ending(choices)),
             23 | 24 => Operation::Start { transformer },
             25..=28 => Operation::Gate {
                 transformer,
@@ -352,17 +376,9 @@ impl Writer {
         }
     }
 
-    fn ending(&mut self, choices: &mut impl Choices) -> Ending {
-        choices.weighted(&[
-            (3, Ending::Complete),
-            (1, Ending::Fail),
-            (1, Ending::GiveBack),
-        ])
-    }
-
     fn begin(&mut self, choices: &mut impl Choices, slot: u8, operation: Operation) {
         let suspended = choices.happens(self.suspends, 8);
-        let suspended = suspended.then(|| self.call(choices));
+        let suspended = suspended.then(|| call(choices));
         self.push(choices, slot, operation, suspended);
     }
 
@@ -387,7 +403,7 @@ impl Writer {
         let is_troubled = self.has_trouble && choices.happens(1, 6);
         let trouble = is_troubled.then(|| {
             let how = choices.one_of(&[Trouble::Fails, Trouble::AnswerLost]);
-            (self.call(choices), how)
+            (call(choices), how)
         });
         self.events.push(Event::Begin {
             slot,
@@ -396,24 +412,6 @@ impl Writer {
             trouble,
             scans: u8::try_from(choices.below(256)).expect("below 256"),
         });
-    }
-
-    /// Operations make some dozen calls; the first ones decide more.
-    fn call(&mut self, choices: &mut impl Choices) -> u8 {
-        let end = choices.one_of(&[4, 10, 20, 32]);
-        u8::try_from(choices.below(end)).expect("below 32")
-    }
-
-    fn slot(&mut self, choices: &mut impl Choices) -> u8 {
-        choices.weighted(&[(4, 0), (4, 1), (2, 2), (1, 3)])
-    }
-
-    fn course(&mut self, choices: &mut impl Choices) -> u8 {
-        choices.weighted(&[(4, 0), (2, 1), (1, 2)])
-    }
-
-    fn release(&mut self, choices: &mut impl Choices) -> u8 {
-        choices.weighted(&[(4, 0), (6, 1), (6, 2), (6, 3), (2, 4), (1, 5), (1, 6)])
     }
 }
 
@@ -516,6 +514,32 @@ impl fmt::Display for Operation {
             Self::Retry => f.write_str("retries what is in quarantine"),
         }
     }
+}
+
+fn ending(choices: &mut impl Choices) -> Ending {
+    choices.weighted(&[
+        (3, Ending::Complete),
+        (1, Ending::Fail),
+        (1, Ending::GiveBack),
+    ])
+}
+
+/// Operations make some dozen calls; the first ones decide more.
+fn call(choices: &mut impl Choices) -> u8 {
+    let end = choices.one_of(&[4, 10, 20, 32]);
+    u8::try_from(choices.below(end)).expect("below 32")
+}
+
+fn slot(choices: &mut impl Choices) -> u8 {
+    choices.weighted(&[(4, 0), (4, 1), (2, 2), (1, 3)])
+}
+
+fn course(choices: &mut impl Choices) -> u8 {
+    choices.weighted(&[(4, 0), (2, 1), (1, 2)])
+}
+
+fn release(choices: &mut impl Choices) -> u8 {
+    choices.weighted(&[(4, 0), (6, 1), (6, 2), (6, 3), (2, 4), (1, 5), (1, 6)])
 }
 
 /// Numbers of courses in schedules fit.
