@@ -179,3 +179,24 @@ pub(super) fn tell(store: &Store, at: Timestamp, worker: Option<&str>, event: Ev
 fn order(at: Timestamp) -> u64 {
     at.as_micros().abs_diff(Timestamp::MIN.as_micros())
 }
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::schema::SchemaError;
+    use crate::schema::own::check_row;
+
+    #[test]
+    fn history_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        let entry = HistoryEntry {
+            at: Timestamp::MAX,
+            worker: Some("web-1".to_owned()),
+            event: Event::FloorRaised {
+                transformer: "start_date".to_owned(),
+                from: None,
+                to: WriteVersion::FIRST,
+            },
+        };
+        check_row("@history", &entry)
+    }
+}

@@ -1213,3 +1213,49 @@ fn contended(course: &CourseKey) -> Error {
     );
     Error::new(ErrorKind::Conflict, message)
 }
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::schema::SchemaError;
+    use crate::schema::own::check_row;
+
+    fn task() -> Task {
+        let course = "course-v1:Org+Course+Run".parse().unwrap();
+        let mut task = Task::new(course, Priority::Backfill, 7, Timestamp::MIN);
+        task.attempts = 2;
+        task.last_error = Some("no".to_owned());
+        task.not_before = Some(Timestamp::MAX);
+        task.claim = Some(Holder {
+            worker: "web-1".to_owned(),
+            lease: 8,
+            token: 9,
+            claimed_at: Timestamp::MIN,
+        });
+        task
+    }
+
+    #[test]
+    fn a_task_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        check_row("@task", &task())
+    }
+
+    #[test]
+    fn a_pointer_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        let place = task().place();
+        check_row("@task-pointer", &Pointer { place })
+    }
+
+    #[test]
+    fn the_settings_are_stored_as_they_are_written_down() -> Result<(), SchemaError> {
+        let settings = Settings {
+            paused: Some(Pause {
+                by: "web-1".to_owned(),
+                at: Timestamp::MIN,
+            }),
+            rate: Rate::per_second(2.5),
+            free_at: Some(Timestamp::MAX),
+        };
+        check_row("@queue-settings", &settings)
+    }
+}
