@@ -111,7 +111,7 @@ impl Rollout<'_> {
     }
 
     /// Forgets the oldest entries above [`MAX_EVENTS`].
-    pub(super) fn trim_history(&self) -> Result<()> {
+    pub(super) fn trim_history(self) -> Result<()> {
         // By their names alone: an entry that cannot be read goes when it is its turn.
         let mut names = Vec::new();
         for item in self

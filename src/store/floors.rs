@@ -127,10 +127,10 @@ impl Floors {
         for (name, floor) in self.iter().filter(|(_, floor)| !floor.is_retired) {
             let brought = publication.records.iter().any(|new| new.name == name);
             let failed = publication.failures.iter();
-            let failed = failed
+            let mut failed = failed
                 .filter(|(failed, ..)| failed == name)
                 .map(|(_, v, _)| v.write);
-            match failed.last() {
+            match failed.next_back() {
                 _ if brought => {}
                 Some(write) => floor.check_version(course, name, write)?,
                 None => {
