@@ -97,7 +97,10 @@ struct Row {
 }
 
 /// A claim of a process.
-#[expect(clippy::struct_excessive_bools, reason = "each of them is noted by itself")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them is noted by itself"
+)]
 struct Held {
     process: u32,
     /// The operation that was given it.

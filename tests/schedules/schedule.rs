@@ -161,7 +161,7 @@ impl Writer {
             let course = u8::try_from(course).expect("few courses");
             self.publish(choices, course);
             if choices.happens(3, 4) {
-                let slot = slot(choices);
+                let slot = a_slot(choices);
                 self.quietly(slot, Operation::Update { course });
             }
         }
@@ -171,7 +171,7 @@ impl Writer {
         match choices.below(16) {
             0..=2 => self.rollout(choices),
             3 | 4 => {
-                let course = course(choices);
+                let course = a_course(choices);
                 self.publish(choices, course);
             }
             5 | 6 => self.go_on(choices),
@@ -184,14 +184,14 @@ impl Writer {
             10 if choices.happens(1, 2) => self.deletion(choices),
             10 => self.retirement(choices),
             11 => {
-                let slot = slot(choices);
-                let release = release(choices);
+                let slot = a_slot(choices);
+                let release = a_release(choices);
                 self.join(choices, slot, release);
             }
             _ => {
                 for _ in 0..=choices.below(3) {
-                    let slot = slot(choices);
-                    let operation = self.operation(choices);
+                    let slot = a_slot(choices);
+                    let operation = an_operation(choices);
                     self.begin(choices, slot, operation);
                 }
                 if choices.happens(1, 2) {
@@ -205,11 +205,11 @@ impl Writer {
     fn rollout(&mut self, choices: &mut impl Choices) {
         let release = choices.weighted(&[(2, 1), (3, 2), (3, 3), (1, 4)]);
         let transformer = choices.weighted(&[(3, 0), (1, 1)]);
-        let slot = slot(choices);
+        let slot = a_slot(choices);
         self.join(choices, slot, release);
         if choices.happens(1, 2) {
-            let course = course(choices);
-            let late = slot(choices);
+            let course = a_course(choices);
+            let late = a_slot(choices);
             let operation = choices.one_of(&[
                 Operation::Update { course },
                 Operation::Work,
@@ -218,7 +218,7 @@ impl Writer {
                     manner: Manner::Durable,
                 },
             ]);
-            let suspended = Some(call(choices));
+            let suspended = Some(a_call(choices));
             self.push(choices, late, operation, suspended);
         }
         match choices.below(3) {
@@ -246,8 +246,8 @@ impl Writer {
 
     /// Somebody has a task for a while.
     fn claimed(&mut self, choices: &mut impl Choices) {
-        let slot = slot(choices);
-        let course = course(choices);
+        let slot = a_slot(choices);
+        let course = a_course(choices);
         self.begin(choices, slot, Operation::Enqueue { course });
         self.begin(choices, slot, Operation::Claim);
         for _ in 0..choices.below(4) {
@@ -257,23 +257,23 @@ impl Writer {
                 }),
                 1 => self.publish(choices, course),
                 2 => {
-                    let other = slot(choices);
+                    let other = a_slot(choices);
                     self.begin(choices, other, Operation::Renew);
                     self.begin(choices, other, Operation::Claim);
                 }
                 _ => {
-                    let (other, operation) = (slot(choices), self.operation(choices));
+                    let (other, operation) = (a_slot(choices), an_operation(choices));
                     self.begin(choices, other, operation);
                 }
             }
         }
-        let ending = ending(choices);
+        let ending = an_ending(choices);
         self.begin(choices, slot, Operation::End(ending));
     }
 
     /// A course is deleted while others are about to store it.
     fn deletion(&mut self, choices: &mut impl Choices) {
-        let course = course(choices);
+        let course = a_course(choices);
         if choices.happens(1, 2) {
             self.quietly(0, Operation::Delete { course });
             self.publish(choices, course);
@@ -282,10 +282,10 @@ impl Writer {
             let manner = Manner::Durable;
             let update = Operation::Update { course };
             let writer = choices.one_of(&[update, Operation::Write { course, manner }]);
-            let suspended = Some(call(choices));
+            let suspended = Some(a_call(choices));
             self.push(choices, slot, writer, suspended);
         }
-        let slot = slot(choices);
+        let slot = a_slot(choices);
         self.begin(choices, slot, Operation::Delete { course });
         self.go_on(choices);
         if choices.happens(1, 2) {
@@ -295,7 +295,7 @@ impl Writer {
     }
 
     fn retirement(&mut self, choices: &mut impl Choices) {
-        let slot = slot(choices);
+        let slot = a_slot(choices);
         let release = choices.weighted(&[(1, 0), (2, 4)]);
         self.join(choices, slot, release);
         for other in (0..SLOTS).filter(|other| *other != slot) {
@@ -311,7 +311,7 @@ impl Writer {
         let fails = fails.then(|| u8::try_from(choices.below(2)).expect("0 or 1"));
         self.events.push(Event::Edit { course, fails });
         if choices.happens(7, 8) {
-            let slot = slot(choices);
+            let slot = a_slot(choices);
             self.begin(choices, slot, Operation::Announce { course });
         }
     }
@@ -331,7 +331,7 @@ impl Writer {
             0 | 1 if self.has_crashes => Event::Crash,
             2 if self.has_crashes => Event::Move,
             _ => Event::Kill {
-                slot: slot(choices),
+                slot: a_slot(choices),
             },
         };
         self.events.push(end);
@@ -345,40 +345,9 @@ impl Writer {
         }
     }
 
-    fn operation(&mut self, choices: &mut impl Choices) -> Operation {
-        let course = course(choices);
-        let transformer = choices.weighted(&[(2, 0), (1, 1)]);
-        match choices.below(40) {
-            0..=6 => Operation::Work,
-            7..=9 => Operation::Update { course },
-            10..=12 => Operation::Read { course },
-            13..=16 => Operation::Write {
-                course,
-                manner: choices.one_of(&[Manner::Durable, Manner::Buffered, Manner::Part]),
-            },
-            17..=19 => Operation::Claim,
-            20..=22 => Operation::End(ending(choices)),
-            23 | 24 => Operation::Start { transformer },
-            25..=28 => Operation::Gate {
-                transformer,
-                back: u8::try_from(choices.below(3)).expect("below 3"),
-            },
-            29 | 30 => Operation::Renew,
-            31 => Operation::Leave,
-            32 => Operation::RemoveExpired,
-            33 => Operation::Enqueue { course },
-            34 => Operation::Announce { course },
-            35 => Operation::Delete { course },
-            36 => Operation::Retire,
-            37 => Operation::Pause,
-            38 => Operation::Resume,
-            _ => Operation::Retry,
-        }
-    }
-
     fn begin(&mut self, choices: &mut impl Choices, slot: u8, operation: Operation) {
         let suspended = choices.happens(self.suspends, 8);
-        let suspended = suspended.then(|| call(choices));
+        let suspended = suspended.then(|| a_call(choices));
         self.push(choices, slot, operation, suspended);
     }
 
@@ -403,7 +372,7 @@ impl Writer {
         let is_troubled = self.has_trouble && choices.happens(1, 6);
         let trouble = is_troubled.then(|| {
             let how = choices.one_of(&[Trouble::Fails, Trouble::AnswerLost]);
-            (call(choices), how)
+            (a_call(choices), how)
         });
         self.events.push(Event::Begin {
             slot,
@@ -516,7 +485,38 @@ impl fmt::Display for Operation {
     }
 }
 
-fn ending(choices: &mut impl Choices) -> Ending {
+fn an_operation(choices: &mut impl Choices) -> Operation {
+    let course = a_course(choices);
+    let transformer = choices.weighted(&[(2, 0), (1, 1)]);
+    match choices.below(40) {
+        0..=6 => Operation::Work,
+        7..=9 => Operation::Update { course },
+        10..=12 => Operation::Read { course },
+        13..=16 => Operation::Write {
+            course,
+            manner: choices.one_of(&[Manner::Durable, Manner::Buffered, Manner::Part]),
+        },
+        17..=19 => Operation::Claim,
+        20..=22 => Operation::End(an_ending(choices)),
+        23 | 24 => Operation::Start { transformer },
+        25..=28 => Operation::Gate {
+            transformer,
+            back: u8::try_from(choices.below(3)).expect("below 3"),
+        },
+        29 | 30 => Operation::Renew,
+        31 => Operation::Leave,
+        32 => Operation::RemoveExpired,
+        33 => Operation::Enqueue { course },
+        34 => Operation::Announce { course },
+        35 => Operation::Delete { course },
+        36 => Operation::Retire,
+        37 => Operation::Pause,
+        38 => Operation::Resume,
+        _ => Operation::Retry,
+    }
+}
+
+fn an_ending(choices: &mut impl Choices) -> Ending {
     choices.weighted(&[
         (3, Ending::Complete),
         (1, Ending::Fail),
@@ -525,20 +525,20 @@ fn ending(choices: &mut impl Choices) -> Ending {
 }
 
 /// Operations make some dozen calls; the first ones decide more.
-fn call(choices: &mut impl Choices) -> u8 {
+fn a_call(choices: &mut impl Choices) -> u8 {
     let end = choices.one_of(&[4, 10, 20, 32]);
     u8::try_from(choices.below(end)).expect("below 32")
 }
 
-fn slot(choices: &mut impl Choices) -> u8 {
+fn a_slot(choices: &mut impl Choices) -> u8 {
     choices.weighted(&[(4, 0), (4, 1), (2, 2), (1, 3)])
 }
 
-fn course(choices: &mut impl Choices) -> u8 {
+fn a_course(choices: &mut impl Choices) -> u8 {
     choices.weighted(&[(4, 0), (2, 1), (1, 2)])
 }
 
-fn release(choices: &mut impl Choices) -> u8 {
+fn a_release(choices: &mut impl Choices) -> u8 {
     choices.weighted(&[(4, 0), (6, 1), (6, 2), (6, 3), (2, 4), (1, 5), (1, 6)])
 }
 
