@@ -517,6 +517,7 @@ fn a_name_that_could_deceive_a_terminal_is_refused() {
 // Floors.
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story from beginning to end")]
 fn a_rollout_is_started_worked_off_and_found_safe() {
     let program = Program::new();
     import_three_with(&program, registry((1, 3)));

@@ -6,7 +6,6 @@ mod joined;
 #[path = "common/meddling.rs"]
 mod meddling;
 #[path = "common/probe.rs"]
-#[expect(dead_code, reason = "nothing is counted here")]
 mod probe;
 #[path = "common/tamper.rs"]
 #[expect(dead_code, reason = "only rows are damaged here")]
