@@ -40,6 +40,8 @@ pub(crate) struct Model {
     /// What a gate was acknowledged for in this place.
     opened: PerTransformer,
     gates: PerTransformer,
+    /// As they were before what was observed last.
+    old_gates: PerTransformer,
     /// The second transformer was acknowledged to be gone.
     is_retired: bool,
     claims: Vec<Held>,
@@ -56,7 +58,6 @@ pub(crate) struct Model {
 pub(crate) struct Before {
     members: Vec<Member>,
     floors: PerTransformer,
-    gates: PerTransformer,
     /// The least WRITE that can decode all that is stored.
     min_readers: [u32; TRANSFORMERS.len()],
     deletions: [u32; COURSES],
@@ -154,6 +155,7 @@ impl Model {
             started: Default::default(),
             opened: Default::default(),
             gates: Default::default(),
+            old_gates: Default::default(),
             is_retired: false,
             claims: Vec::new(),
             untold: BTreeSet::new(),
@@ -178,7 +180,6 @@ impl Model {
         Before {
             members: self.members.clone(),
             floors: std::array::from_fn(floor),
-            gates: self.gates,
             min_readers: std::array::from_fn(min_reader),
             deletions: std::array::from_fn(|course| self.courses[course].deletions),
             contents: std::array::from_fn(|course| contents.of(course).number),
@@ -257,6 +258,7 @@ impl Model {
     /// What was committed, one after the other.
     pub(crate) fn observe(&mut self, log: Log, by: Option<&Began>, now: Timestamp) -> Check {
         self.now = now;
+        self.old_gates = self.gates;
         // First: floors never go down, so those of the end let in all that was let in before.
         if log.rollout_changed {
             self.rollout_changed()?;
@@ -569,7 +571,6 @@ impl Model {
             (_, Answer::Claimed(Claimed::Task(claim))) => {
                 self.claimed(claim.course(), began)?;
                 let lease = began.lease.clone();
-                let lease = lease.or_else(|| began.process.manager.lease().ok());
                 self.claims.push(Held {
                     process: began.process.number(),
                     number: began.number,
@@ -607,6 +608,7 @@ impl Model {
         let told = || format!("{} {}: {error}", began.process.worker, began.operation);
         let process = began.process.number();
         let has_lease = began.lease.is_some()
+            && !began.rejoins
             && !self.untold.contains(&process)
             && began.process.manager.lease().ok() == began.lease
             && self.is_member(&began.process.worker)
@@ -734,18 +736,22 @@ impl Model {
 
     /// Somebody was given the task of a course.
     fn claimed(&mut self, course: &CourseKey, began: &Began) -> Check {
-        for held in self
-            .claims
-            .iter_mut()
-            .filter(|held| held.claim.course() == course)
-        {
-            if held.is_ending {
+        // One that was dead meanwhile may have lost the task before it was told that it has it.
+        let is_live = |members: &[Member]| {
+            let mut members = members.iter();
+            let member = members.find(|member| member.worker == began.process.worker);
+            member.is_some_and(|member| member.is_live(self.now))
+        };
+        let is_certain = is_live(&began.before.members) && is_live(&self.members);
+        let of_course = |held: &&mut Held| held.claim.course() == course;
+        for held in self.claims.iter_mut().filter(of_course) {
+            // A step of a worker tells late which task it had.
+            let is_later = began.operation == Operation::Work && held.since >= began.number;
+            if held.is_ending || is_later || (held.was_dead && !is_certain) {
                 held.may_be_lost = true;
                 continue;
             }
-            // A step of a worker tells late which task it had.
-            if began.operation == Operation::Work && held.since >= began.number {
-                held.may_be_lost = true;
+            if !is_certain {
                 continue;
             }
             let may_be_taken = held.was_dead || held.may_be_lost || held.is_lost;
@@ -816,7 +822,8 @@ impl Model {
         })?;
         let opened = &mut self.opened[transformer];
         *opened = (*opened).max(Some(target));
-        if began.before.gates[transformer] >= Some(target) {
+        // Whoever opened it has answered for it.
+        if self.old_gates[transformer] >= Some(target) {
             return Ok(());
         }
         let min_reader = began.before.min_readers[transformer];

@@ -65,8 +65,10 @@ pub(crate) struct Began {
     pub(crate) operation: Operation,
     pub(crate) process: Arc<Process>,
     pub(crate) now: Timestamp,
-    /// `None` before the process has joined, and while it joins again.
+    /// `None` before the process has joined.
     pub(crate) lease: Option<Lease>,
+    /// The process may be joining again at the same time.
+    pub(crate) rejoins: bool,
     pub(crate) before: Before,
     /// The claim that it is to end, and the operation that was given it.
     pub(crate) claim: Option<(u64, Claim)>,
@@ -209,8 +211,8 @@ impl<'t> World<'t> {
             return Ok(None);
         }
         let mut others = self.suspended.iter().filter(of_process);
-        let joins = others.any(|other| other.began.operation == Operation::Renew);
-        let lease = process.manager.lease().ok().filter(|_| !joins);
+        let rejoins = others.any(|other| other.began.operation == Operation::Renew);
+        let lease = process.manager.lease().ok();
         let claim = match operation {
             Operation::End(_) => match self.model.take_claim(process.number) {
                 Some(claim) => Some(claim),
@@ -233,6 +235,7 @@ impl<'t> World<'t> {
             process: Arc::clone(&process),
             now: self.now,
             lease,
+            rejoins,
             before: self.model.before(&self.contents),
             claim: claim.clone(),
         };
@@ -395,8 +398,8 @@ impl<'t> World<'t> {
         for release in [bridge, last] {
             // The last one drops a shape, which the one before it must replace; where only the
             // last one may write any more, that has been done.
-            let is_idle = !self.model.holds_old_shape()
-                || self.model.floor_is_above(ALL[bridge].versions(0));
+            let is_idle =
+                !self.model.holds_old_shape() || self.model.floor_is_above(ALL[bridge].versions(0));
             if release == bridge && is_idle {
                 continue;
             }
