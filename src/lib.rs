@@ -56,14 +56,24 @@
 //! 4. **Nothing newer is replaced by something older**: not by a writer that was overtaken, not by
 //!    a lower WRITE version of the same content, and never what this release does not understand
 //!    ([`Store::publish`]).
-//! 5. **Acknowledged means durable.** A publish that was answered survives kill -9, whole.
-//! 6. **One bad transformer hurts only itself.** Its error is kept ([`CourseEntry::failures`]);
+//! 5. **Floor.** Once the floor of a transformer is N, nothing below N is accepted from anyone,
+//!    however late ([`Rollout::start`](rollout::Rollout::start)).
+//! 6. **Gate.** A gate `T@N` opens when the floor holds everywhere, every course has a record of T at
+//!    N or above, and every live worker can decode what is stored; counted from headers. It stays
+//!    open as long as the data stays where it is ([`Rollout::gate`](rollout::Rollout::gate)).
+//! 7. **Rollback.** Going back a release needs no re-collect: older readers accept newer data while
+//!    its `min_reader` allows.
+//! 8. **Acknowledged means durable**, for publishes, floors, gates and tasks: kill -9 right after
+//!    changes nothing.
+//! 9. **One bad transformer hurts only itself.** Its error is kept ([`CourseEntry::failures`]);
 //!    the others are collected and served.
 //!
 //! # Where to begin
 //!
 //! - [`Manager`] is what a host calls. [`Store`] is below it, for tools.
 //! - [`Transformer`] is what to implement; `examples/custom_transformer.rs` is a whole one.
+//! - [`rollout`] is how a schema change goes out: `docs/rollout.md` is for operators.
+//! - `schema::check` keeps stored types and WRITE versions together, in a test.
 //! - [`modulestore::ModuleStore`] is how a host hands its courses over.
 //! - `schema::check` is what to call in a test of each transformer: it tells when stored types
 //!   change and their WRITE version does not.

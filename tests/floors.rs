@@ -8,6 +8,7 @@ mod meddling;
 #[path = "common/probe.rs"]
 mod probe;
 #[path = "common/tamper.rs"]
+#[expect(dead_code, reason = "only rows are damaged here")]
 mod tamper;
 
 use std::collections::BTreeMap;

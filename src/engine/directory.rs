@@ -239,3 +239,31 @@ fn read_if_any(path: &Path) -> io::Result<Option<String>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    /// A store that is removed and restored at once can have the inodes that it had.
+    #[test]
+    fn what_is_made_anew_is_something_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("store");
+        let made = || {
+            fs::create_dir(&path).unwrap();
+            let inode = fs::metadata(&path).unwrap().ino();
+            let [first, again] = [(); 2].map(|()| identity(&path).unwrap());
+            assert_eq!(first, again);
+            fs::remove_dir(&path).unwrap();
+            (inode, first)
+        };
+        let (inode, first) = made();
+        // The time when it was made is known to some milliseconds. Not every file system gives the
+        // same inode again.
+        let others = (0..10_000).map(|_| made());
+        let mut others = others.filter(|(other, _)| *other == inode).peekable();
+        assert!(others.peek().is_none() || others.any(|(_, other)| other != first));
+    }
+}

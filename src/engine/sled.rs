@@ -71,6 +71,7 @@ pub struct SledOptions {
 }
 
 /// An [`Engine`] in a directory, for one process at a time.
+/// [`SharedEngine`](super::SharedEngine) is for several.
 ///
 /// **Disk**: about 1.4 times the data after loading and 2.6 times when all of it was rewritten
 /// often. It is not given back. 8 MiB more are kept for taking back a failed commit.
@@ -87,6 +88,9 @@ pub struct SledOptions {
 /// **Durability**: sled alone survives the end of the process (0.2 ms). Here its files are brought
 /// to the disk, too. No thread writes in the background: what is buffered stays so until a
 /// durable commit, a flush or the drop.
+///
+/// **Place**: the directory and sled's log are known by device, inode and, where the file system
+/// tells it, the time when they were made. What puts a whole file system back goes unnoticed.
 ///
 /// **Failed writes**: when the disk is full, or the process may open no more files, the engine
 /// refuses everything from then on and keeps the store locked until the process ends, since sled

@@ -230,7 +230,7 @@ impl<'a> Fleet<'a> {
         Err(contended("cleared"))
     }
 
-    fn notices(&self, member: &Member, floors: &Floors) -> Result<Vec<Notice>> {
+    fn notices(self, member: &Member, floors: &Floors) -> Result<Vec<Notice>> {
         let (gates, _) = gates(self.store)?;
         let place = self.store.engine().place()?;
         let mut notices = Vec::new();

@@ -107,7 +107,7 @@ impl Rollout<'_> {
         })
     }
 
-    fn versions_of(&self, lease: &Lease, transformer: &str) -> Result<Versions> {
+    fn versions_of(self, lease: &Lease, transformer: &str) -> Result<Versions> {
         let member = self.store.holder(lease)?;
         let versions = member.transformers.get(transformer).copied();
         versions.ok_or_else(|| {
@@ -119,7 +119,7 @@ impl Rollout<'_> {
         })
     }
 
-    fn raise(&self, lease: &Lease, transformer: &str, now: Timestamp) -> Result<Raised> {
+    fn raise(self, lease: &Lease, transformer: &str, now: Timestamp) -> Result<Raised> {
         for _ in 0..MAX_ATTEMPTS {
             let versions = self.versions_of(lease, transformer)?;
             let (mut members, members_row) = self.store.members()?;
@@ -163,7 +163,7 @@ impl Rollout<'_> {
     }
 
     /// Courses with records that only the shape about to be dropped can read.
-    fn old_shapes(&self, transformer: &str, versions: &Versions) -> Result<Option<Blocker>> {
+    fn old_shapes(self, transformer: &str, versions: &Versions) -> Result<Option<Blocker>> {
         let census = Census::take(self.store, [transformer])?;
         let tally = census.transformer(transformer);
         let needed = tally.map_or(0, |tally| {
@@ -181,7 +181,7 @@ impl Rollout<'_> {
     /// Puts the courses on the queue whose record is below what the release writes, and tells how
     /// many there are and how many there are not.
     fn enqueue_outdated(
-        &self,
+        self,
         transformer: &str,
         versions: Versions,
         now: Timestamp,

@@ -352,3 +352,22 @@ fn counted(courses: u64) -> String {
         more => format!("{more} courses"),
     }
 }
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::schema::SchemaError;
+    use crate::schema::own::check_row;
+
+    #[test]
+    fn open_gates_are_stored_as_they_are_written_down() -> Result<(), SchemaError> {
+        let open = OpenGate {
+            target: WriteVersion::FIRST,
+            opened_at: Timestamp::MAX,
+            opened_by: "web-1".to_owned(),
+            courses: 12,
+            place: "here".to_owned(),
+        };
+        check_row("@gates", &Gates::from([("start_date".to_owned(), open)]))
+    }
+}

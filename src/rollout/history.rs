@@ -111,7 +111,7 @@ impl Rollout<'_> {
     }
 
     /// Forgets the oldest entries above [`MAX_EVENTS`].
-    pub(super) fn trim_history(&self) -> Result<()> {
+    pub(super) fn trim_history(self) -> Result<()> {
         // By their names alone: an entry that cannot be read goes when it is its turn.
         let mut names = Vec::new();
         for item in self
@@ -178,4 +178,25 @@ pub(super) fn tell(store: &Store, at: Timestamp, worker: Option<&str>, event: Ev
 /// A number that sorts as the time does.
 fn order(at: Timestamp) -> u64 {
     at.as_micros().abs_diff(Timestamp::MIN.as_micros())
+}
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::schema::SchemaError;
+    use crate::schema::own::check_row;
+
+    #[test]
+    fn history_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        let entry = HistoryEntry {
+            at: Timestamp::MAX,
+            worker: Some("web-1".to_owned()),
+            event: Event::FloorRaised {
+                transformer: "start_date".to_owned(),
+                from: None,
+                to: WriteVersion::FIRST,
+            },
+        };
+        check_row("@history", &entry)
+    }
 }

@@ -465,7 +465,7 @@ impl<'a> Queue<'a> {
     /// As [`enqueue`](Self::enqueue), by somebody who found something to do and knows of no news:
     /// what failed waits as long as it did.
     pub(crate) fn remind(
-        &self,
+        self,
         course: &CourseKey,
         priority: Priority,
         now: Timestamp,
@@ -488,7 +488,7 @@ impl<'a> Queue<'a> {
     }
 
     fn enqueue_with(
-        &self,
+        self,
         course: &CourseKey,
         priority: Priority,
         news: News,
@@ -592,7 +592,7 @@ impl<'a> Queue<'a> {
     /// Floors may have been raised since they were looked at, and what they ask for put on the
     /// queue, where this release would find nothing to do. From now on the task is marked when it
     /// is put on again, so one more look is enough.
-    fn confirm(&self, lease: &Lease, claim: Claim) -> Result<Claimed> {
+    fn confirm(self, lease: &Lease, claim: Claim) -> Result<Claimed> {
         let (members, _) = self.store.members()?;
         match self.refused(lease, &members) {
             Ok(None) => Ok(Claimed::Task(claim)),
@@ -821,7 +821,7 @@ impl<'a> Queue<'a> {
     }
 
     /// Why this worker cannot have any task.
-    fn refused(&self, lease: &Lease, members: &Members) -> Result<Option<Claimed>> {
+    fn refused(self, lease: &Lease, members: &Members) -> Result<Option<Claimed>> {
         let member = members.holder(lease).ok_or_else(|| no_lease(lease))?;
         let floors = self.store.floors()?;
         let mut floors = floors.iter().filter(|(_, floor)| !floor.is_retired);
@@ -837,7 +837,7 @@ impl<'a> Queue<'a> {
         }))
     }
 
-    fn first_ready(&self, members: &Members, now: Timestamp) -> Result<First> {
+    fn first_ready(self, members: &Members, now: Timestamp) -> Result<First> {
         let mut next: Option<Timestamp> = None;
         let mut claimed_by_others = 0;
         for row in self.rows(ACTIVE_TASKS) {
@@ -866,7 +866,7 @@ impl<'a> Queue<'a> {
 
     /// Whether a live worker has the task. One that is not among `members` may have joined since
     /// they were read, so that they are read again after the task was.
-    fn is_held(&self, task: &Task, members: &Members, now: Timestamp) -> Result<bool> {
+    fn is_held(self, task: &Task, members: &Members, now: Timestamp) -> Result<bool> {
         let Some(holder) = &task.claim else {
             return Ok(false);
         };
@@ -880,7 +880,7 @@ impl<'a> Queue<'a> {
     /// Ends a claim: `then` says what becomes of the task, and what is answered. `None` where the
     /// claim had been lost.
     fn end<R>(
-        &self,
+        self,
         claim: &Claim,
         mut then: impl FnMut(Task, &mut Commit) -> Result<(Option<Task>, R)>,
     ) -> Result<Option<R>> {
@@ -910,7 +910,7 @@ impl<'a> Queue<'a> {
     }
 
     fn change_settings(
-        &self,
+        self,
         lease: &Lease,
         now: Timestamp,
         event: Event,
@@ -941,7 +941,7 @@ impl<'a> Queue<'a> {
     }
 
     fn change_tasks(
-        &self,
+        self,
         lease: &Lease,
         which: &Backlog,
         change: impl Fn(Option<&Task>) -> Change,
@@ -969,7 +969,7 @@ impl<'a> Queue<'a> {
     }
 
     fn change_task(
-        &self,
+        self,
         course: &CourseKey,
         change: &impl Fn(Option<&Task>) -> Change,
     ) -> Result<bool> {
@@ -996,13 +996,13 @@ impl<'a> Queue<'a> {
         Err(contended(course))
     }
 
-    fn settings(&self) -> Result<ControlRow<Settings>> {
+    fn settings(self) -> Result<ControlRow<Settings>> {
         self.store.control_row_if_usable(SETTINGS)
     }
 
     /// The task of a course, by way of its pointer. Looks again where the task was moved between
     /// the two reads.
-    fn find(&self, course: &CourseKey) -> Result<Found> {
+    fn find(self, course: &CourseKey) -> Result<Found> {
         let name = pointer_name(course);
         let mut before = None;
         for _ in 0..MAX_ATTEMPTS {
@@ -1040,7 +1040,7 @@ impl<'a> Queue<'a> {
     }
 
     /// The task of a course whose pointer cannot be read. Looks at every task.
-    fn search(&self, course: &CourseKey) -> Result<Option<(Placed, Task)>> {
+    fn search(self, course: &CourseKey) -> Result<Option<(Placed, Task)>> {
         for row in self.rows(TASKS) {
             let (place, mut row) = match row {
                 Err(error) if error.kind() == ErrorKind::Damaged => continue,
@@ -1055,7 +1055,7 @@ impl<'a> Queue<'a> {
 
     /// Tasks with their rows, in their order.
     fn rows(
-        &self,
+        self,
         names: Range<&'static [u8]>,
     ) -> impl Iterator<Item = Result<(Vec<u8>, ControlRow<Task>)>> + use<'a> {
         self.store.control_rows(PARTITION, WHAT, names)
@@ -1064,7 +1064,7 @@ impl<'a> Queue<'a> {
     /// Puts a changed task in the place of what was read.
     #[expect(clippy::unused_self, reason = "reads as the others do")]
     fn replace(
-        &self,
+        self,
         commit: &mut Commit,
         pointer: &ControlRow<Pointer>,
         old: &Placed,
@@ -1078,7 +1078,7 @@ impl<'a> Queue<'a> {
         put_task(commit, task)
     }
 
-    fn count(&self, commit: &mut Commit, now: Timestamp) -> Result<()> {
+    fn count(self, commit: &mut Commit, now: Timestamp) -> Result<()> {
         // What counts is not worth a task: a meter that cannot be read begins anew.
         let meter = match self.store.control_row::<Meter>(METER) {
             Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::TooNew) => None,
@@ -1212,4 +1212,50 @@ fn contended(course: &CourseKey) -> Error {
         "the task of {course} could not be changed: others were faster {MAX_ATTEMPTS} times"
     );
     Error::new(ErrorKind::Conflict, message)
+}
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::schema::SchemaError;
+    use crate::schema::own::check_row;
+
+    fn task() -> Task {
+        let course = "course-v1:Org+Course+Run".parse().unwrap();
+        let mut task = Task::new(course, Priority::Backfill, 7, Timestamp::MIN);
+        task.attempts = 2;
+        task.last_error = Some("no".to_owned());
+        task.not_before = Some(Timestamp::MAX);
+        task.claim = Some(Holder {
+            worker: "web-1".to_owned(),
+            lease: 8,
+            token: 9,
+            claimed_at: Timestamp::MIN,
+        });
+        task
+    }
+
+    #[test]
+    fn a_task_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        check_row("@task", &task())
+    }
+
+    #[test]
+    fn a_pointer_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        let place = task().place();
+        check_row("@task-pointer", &Pointer { place })
+    }
+
+    #[test]
+    fn the_settings_are_stored_as_they_are_written_down() -> Result<(), SchemaError> {
+        let settings = Settings {
+            paused: Some(Pause {
+                by: "web-1".to_owned(),
+                at: Timestamp::MIN,
+            }),
+            rate: Rate::per_second(2.5),
+            free_at: Some(Timestamp::MAX),
+        };
+        check_row("@queue-settings", &settings)
+    }
 }

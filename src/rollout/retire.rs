@@ -67,7 +67,7 @@ impl Rollout<'_> {
 
     /// Of the floor and of all records.
     fn highest_version(
-        &self,
+        self,
         transformer: &str,
         mut on_course: impl FnMut(&CourseKey),
     ) -> Result<Option<WriteVersion>> {
@@ -85,7 +85,7 @@ impl Rollout<'_> {
 
     /// Marks the transformer as retired; answers with those who still use it, if there are any.
     fn reserve_name(
-        &self,
+        self,
         lease: &Lease,
         transformer: &str,
         highest: WriteVersion,

@@ -127,10 +127,10 @@ impl Floors {
         for (name, floor) in self.iter().filter(|(_, floor)| !floor.is_retired) {
             let brought = publication.records.iter().any(|new| new.name == name);
             let failed = publication.failures.iter();
-            let failed = failed
+            let mut failed = failed
                 .filter(|(failed, ..)| failed == name)
                 .map(|(_, v, _)| v.write);
-            match failed.last() {
+            match failed.next_back() {
                 _ if brought => {}
                 Some(write) => floor.check_version(course, name, write)?,
                 None => {
@@ -257,4 +257,28 @@ pub(crate) fn require_floors(commit: &mut Commit, row: &ControlRow<Floors>) {
 
 fn fenced(message: String) -> Error {
     Error::new(ErrorKind::Fenced, message)
+}
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::schema::SchemaError;
+    use crate::schema::own::check_row;
+
+    #[test]
+    fn floors_are_stored_as_they_are_written_down() -> Result<(), SchemaError> {
+        let mut floors = Floors::default();
+        for (name, is_retired) in [("start_date", false), ("gone", true)] {
+            let floor = Floor {
+                version: WriteVersion::FIRST,
+                min_reader: MinReader::ANY,
+                epoch: FloorEpoch::default(),
+                raised_at: Timestamp::MAX,
+                raised_by: "web-1".to_owned(),
+                is_retired,
+            };
+            floors.raise(name, floor);
+        }
+        check_row("@floors", &floors)
+    }
 }

@@ -184,3 +184,27 @@ pub(crate) fn no_lease(lease: &Lease) -> Error {
     );
     Error::new(ErrorKind::NoLease, message)
 }
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+    use crate::schema::SchemaError;
+    use crate::schema::own::check_row;
+    use crate::version::{ReadVersion, WriteVersion};
+
+    #[test]
+    fn the_fleet_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
+        let versions = Versions::new(ReadVersion::new(1), WriteVersion::FIRST);
+        let member = Member {
+            worker: "web-1".to_owned(),
+            release: "A".to_owned(),
+            transformers: BTreeMap::from([("start_date".to_owned(), versions)]),
+            joined_at: Timestamp::MIN,
+            renewed_at: Timestamp::MAX,
+            expires_at: Timestamp::MAX,
+            lasts: Duration::from_millis(30_500),
+            token: 7,
+        };
+        check_row("@fleet", &Members(vec![member]))
+    }
+}

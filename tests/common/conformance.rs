@@ -198,6 +198,7 @@ pub(crate) fn an_empty_commit_is_applied(engine: &dyn Engine) {
     engine.flush().unwrap();
     assert!(!engine.describe().is_empty());
     engine.disk_bytes().unwrap();
+    assert_eq!(engine.place().unwrap(), engine.place().unwrap());
 }
 
 /// Each commit writes its number to the three spaces, last where a reader looks first.

@@ -16,6 +16,7 @@ type Act = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
 impl Probe {
     /// How often the place was passed.
+    #[allow(dead_code, reason = "not every test file uses all of it")]
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }

@@ -1,7 +1,7 @@
 //! Who can do what next. A step is one get or one commit of the engine, or several gets where it makes no
 //! difference that others could come between. Nothing here knows how states are searched.
 //!
-//! In the coarse grain a put takes three steps instead of nine:
+//! In the coarse grain a put takes three steps (load, check, commit) instead of six:
 //! - base and content are read at once: a put comes to something only if the generation of the base
 //!   is still there when it commits, so the base might as well have been read just before the load;
 //! - row, lease and floors are read at once: the row is still the same at the commit, so it might as

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use courseblocks::engine::{SharedEngine, SledOptions};
 use courseblocks::modulestore::{Course, ModuleStore, SourceVersion};
 use courseblocks::{CourseKey, Error, ErrorKind, Manager, Result, Store, WriteVersion};
 use serde_json::Value;
@@ -23,10 +25,10 @@ const COURSES: usize = 200;
 const UNITS: usize = 2;
 
 /// How many workers run, and are killed, at the same time.
-const WORKERS: usize = 1;
+const WORKERS: usize = 3;
 
 /// How often they are killed, if the environment does not say.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 8;
 
 pub(crate) fn tell() {
     let rounds = env::var("COURSEBLOCKS_KILL_ROUNDS").ok();
@@ -47,8 +49,9 @@ pub(crate) fn tell() {
 struct House {
     program: Program,
     random: Random,
-    /// The content of each course that was published last.
+    /// The content of each course that was published last, and where.
     published: BTreeMap<CourseKey, usize>,
+    places: BTreeMap<CourseKey, PathBuf>,
     /// The content, and the version of `titles`, that somebody said to have stored.
     said: BTreeMap<CourseKey, (usize, WriteVersion)>,
 }
@@ -62,6 +65,7 @@ impl House {
             program: Program::new(),
             random: Random::seeded(),
             published: BTreeMap::new(),
+            places: BTreeMap::new(),
             said: BTreeMap::new(),
         }
     }
@@ -102,14 +106,20 @@ impl House {
     }
 
     fn the_rollout_is_refused_while_a_lives(&mut self) {
-        // Killed, so nobody knows whether it lives: for ten minutes it counts as alive.
-        self.kill_a_worker_of_a("a1", "600");
+        let mut worker = self.a_worker_of_a("a1", "600");
         let start = ["rollout", "start", TITLES];
-        let run = self.run(Release::B, &with_json(&start));
-        assert_eq!(run.status, 1, "{run:?}");
-        let answer = run.json();
-        assert_eq!(answer["outcome"], "refused");
-        assert_eq!(blockers(&answer), ["a1"]);
+        let refused = |house: &Self| {
+            let run = house.run(Release::B, &with_json(&start));
+            assert_eq!(run.status, 1, "{run:?}");
+            let answer = run.json();
+            assert_eq!(answer["outcome"], "refused");
+            assert_eq!(blockers(&answer), ["a1"]);
+        };
+        refused(self);
+        // Nobody knows whether it lives: for ten minutes it counts as alive.
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        refused(self);
         let run = self.run(Release::B, &start);
         assert!(
             run.stdout
@@ -129,7 +139,9 @@ impl House {
 
     fn the_floor_is_raised_whoever_is_killed(&mut self) {
         // The lease of this one ends soon; until then it is in the way, and nobody else is.
-        self.kill_a_worker_of_a("a2", "1");
+        let mut worker = self.a_worker_of_a("a2", "1");
+        worker.kill().unwrap();
+        worker.wait().unwrap();
         for _ in 0..3 {
             let mut start = self.spawn(Release::B, &["rollout", "start", TITLES]);
             let moment = u64::try_from(self.random.below(150)).unwrap();
@@ -188,7 +200,7 @@ impl House {
 
     fn workers_are_killed(&mut self, round: usize) {
         // New content of some courses, which the workers are told of.
-        let fresh: Vec<_> = (0..5).map(|_| self.random.below(COURSES)).collect();
+        let fresh: Vec<_> = (0..3).map(|_| self.random.below(COURSES)).collect();
         let mut enqueue = vec!["update".to_owned(), "--enqueue".to_owned()];
         for number in fresh {
             enqueue.push(self.publish(number).to_string());
@@ -208,25 +220,48 @@ impl House {
                 &name,
             ];
             let worker = self.spawn(Release::B, &with_json(&arguments));
-            (worker, self.random.below(25))
+            (worker, self.random.below(12))
         });
         let workers: Vec<_> = workers.collect();
+        let published_before = self.published.clone();
         let done: Vec<CourseKey> = thread::scope(|scope| {
             let killed = workers
                 .into_iter()
                 .map(|(mut worker, lines)| scope.spawn(move || kill_after(&mut worker, lines)));
             let killed: Vec<_> = killed.collect();
+            // Meanwhile others publish, and ask for the gate.
+            for _ in 0..2 {
+                self.publish_and_import();
+                if self.gate().0 {
+                    assert_eq!(self.below(), 0, "the gate was open too early");
+                }
+            }
             killed
                 .into_iter()
                 .flat_map(|done| done.join().unwrap())
                 .collect()
         });
         for course in done {
-            let content = self.published[&course];
-            self.said.insert(course, (content, second()));
+            let content = published_before[&course];
+            let newest = self.said.get(&course).map_or(0, |(content, _)| *content);
+            self.said.insert(course, (content.max(newest), second()));
         }
         self.check();
         self.check_gate();
+    }
+
+    /// New content, at another place, by another process than the workers.
+    fn publish_and_import(&mut self) {
+        let number = self.random.below(COURSES);
+        let course = key(number);
+        let content = self.published[&course] + 1;
+        let exports = self.program.path("exports");
+        let place = exports.join(format!("{number:03}-{content}"));
+        self.places.insert(course.clone(), place.clone());
+        self.publish(number);
+        let run = self.run(Release::B, &["import".as_ref(), place.as_os_str()]);
+        assert_eq!(run.status, 0, "{run:?}");
+        self.said.insert(course, (content, second()));
     }
 
     fn the_last_course_opens_the_gate(&mut self) {
@@ -289,21 +324,21 @@ impl House {
     fn publish(&mut self, number: usize) -> CourseKey {
         let course = key(number);
         let content = self.published.get(&course).map_or(0, |content| content + 1);
-        let export = self.program.path("exports").join(format!("{number:03}"));
-        write_course(&export, &run_of(number), &content.to_string(), UNITS);
+        let usual = || self.program.path("exports").join(format!("{number:03}"));
+        let place = self.places.entry(course.clone()).or_insert_with(usual);
+        write_course(place, &run_of(number), &content.to_string(), UNITS);
         self.published.insert(course.clone(), content);
         course
     }
 
-    /// A worker of A that joins and is killed.
-    fn kill_a_worker_of_a(&self, name: &str, lease: &str) {
+    /// A worker of A that has joined.
+    fn a_worker_of_a(&self, name: &str, lease: &str) -> Child {
         let arguments = ["worker", "--lease", lease, "--worker", name];
         let mut worker = self.spawn(Release::A, &with_json(&arguments));
-        // It says nothing before it has joined.
-        let mut stdout = worker.stdout.take().unwrap();
+        // It says nothing before.
+        let stdout = worker.stdout.as_mut().unwrap();
         stdout.read_exact(&mut [0]).expect("it is alive");
-        worker.kill().unwrap();
-        worker.wait().unwrap();
+        worker
     }
 
     /// Whether the gate is open, and the words of the reasons why not.
@@ -344,6 +379,12 @@ impl House {
         assert_eq!(reasons.len(), 1, "{answer}");
         assert_eq!(reasons[0]["reason"], "below", "{answer}");
         assert_eq!(reasons[0]["courses"], below, "{answer}");
+    }
+
+    /// How many courses hold less than B writes.
+    fn below(&self) -> usize {
+        let stored = self.stored().into_values();
+        stored.filter(|(_, version)| *version < second()).count()
     }
 
     /// What was said to be stored is stored, or newer, and all of every course is of one content.
@@ -387,7 +428,8 @@ impl House {
     }
 
     fn manager(&self, release: Release) -> Manager {
-        let store = Arc::new(Store::open(self.program.store()).unwrap());
+        let engine = SharedEngine::open(&self.program.store(), &SledOptions::default());
+        let store = Arc::new(Store::with_engine(Arc::new(engine.unwrap())));
         Manager::new(store, Arc::new(release.registry()), Arc::new(NoSource))
     }
 
@@ -397,8 +439,19 @@ impl House {
         command.spawn().unwrap()
     }
 
+    /// Whoever has the store open for all others may be killed while they need it. Then they cannot
+    /// say what became of the last thing that they did, and are run again.
     fn run<S: AsRef<std::ffi::OsStr>>(&self, release: Release, arguments: &[S]) -> Run {
-        Run::of(self.command(release, arguments).output().unwrap())
+        let run = || Run::of(self.command(release, arguments).output().unwrap());
+        let mut last = run();
+        for _ in 0..WORKERS {
+            if last.status != 3 {
+                break;
+            }
+            println!("run again: {}", last.stderr.trim());
+            last = run();
+        }
+        last
     }
 
     #[track_caller]

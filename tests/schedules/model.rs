@@ -15,7 +15,7 @@ use courseblocks::{
 };
 
 use super::releases::{
-    ALL, COURSES, Contents, KEYS, Stamped, TRANSFORMERS, content_number, version,
+    ALL, COURSES, Contents, KEYS, Stamped, TRANSFORMERS, WITH_BOTH, content_number, version,
 };
 use super::schedule::{Manner, Operation};
 use super::stage::{Log, RowChange};
@@ -43,6 +43,9 @@ pub(crate) struct Model {
     /// The second transformer was acknowledged to be gone.
     is_retired: bool,
     claims: Vec<Held>,
+    /// Processes that were not told whether they have joined: the fleet may hold a lease of theirs
+    /// that they do not know.
+    untold: BTreeSet<u32>,
     /// The last row of every generation.
     past_rows: BTreeMap<u64, Row>,
     now: Timestamp,
@@ -76,7 +79,7 @@ struct Course {
     deleting: u32,
     /// Until an announcement after it: a deletion may have taken its task, and not more.
     has_lost_task: bool,
-    /// A deletion was acknowledged, and nobody was about to store it.
+    /// A deletion was acknowledged, and there is no other content yet.
     is_gone: bool,
 }
 
@@ -153,6 +156,7 @@ impl Model {
             gates: Default::default(),
             is_retired: false,
             claims: Vec::new(),
+            untold: BTreeSet::new(),
             past_rows: BTreeMap::new(),
             now: Timestamp::MIN,
             begun: 0,
@@ -185,13 +189,23 @@ impl Model {
     pub(crate) fn gives_up_second(&self) -> bool {
         let second = self.floors.get(TRANSFORMERS[1]);
         second.is_some_and(|floor| floor.is_retired)
-            || self.floor_is_above(ALL[super::releases::WITH_BOTH.1].versions(0))
+            || self.floor_is_above(ALL[WITH_BOTH.1].versions(0))
     }
 
     /// Whether the floor of the first transformer keeps these versions out.
     pub(crate) fn floor_is_above(&self, versions: Option<Versions>) -> bool {
         let floor = self.floors.get(TRANSFORMERS[0]);
         floor.is_some_and(|floor| versions.is_none_or(|versions| versions.write < floor.version))
+    }
+
+    /// Whether a record of the first transformer is older than the shape that the last releases
+    /// write and read.
+    pub(crate) fn holds_old_shape(&self) -> bool {
+        let last = ALL[WITH_BOTH.1].versions(0);
+        let needed = last.map_or(1, |versions| versions.min_reader.get());
+        let rows = self.courses.iter().filter_map(|course| course.row.as_ref());
+        let mut records = rows.filter_map(|row| row.records[0]);
+        records.any(|(stored, _)| stored < needed)
     }
 
     pub(crate) fn is_announced(&self, course: usize, contents: &Contents) -> bool {
@@ -511,15 +525,12 @@ impl Model {
         })
     }
 
-    /// The answer to an operation that succeeded. `others_store`: whether operations that may
-    /// store a course are suspended.
-    pub(crate) fn succeeded(
-        &mut self,
-        began: &Began,
-        answer: &Answer,
-        others_store: bool,
-    ) -> Check {
+    /// The answer to an operation that succeeded.
+    pub(crate) fn succeeded(&mut self, began: &Began, answer: &Answer) -> Check {
         match (began.operation, answer) {
+            (Operation::Join { .. } | Operation::Renew, _) => {
+                self.untold.remove(&began.process.number());
+            }
             (Operation::Announce { course }, Answer::Enqueued) => {
                 self.check_enqueued(course.into())?;
                 self.announced(course.into(), began);
@@ -530,7 +541,7 @@ impl Model {
             (Operation::Delete { course }, _) => {
                 self.deletion_ended(course.into());
                 let course = &mut self.courses[usize::from(course)];
-                course.is_gone = !others_store && course.deleting == 0;
+                course.is_gone = course.deleting == 0;
             }
             (Operation::Update { course }, Answer::Updated(updated)) => {
                 self.published(course.into(), updated.published.as_ref(), began)?;
@@ -594,7 +605,9 @@ impl Model {
     /// The answer to an operation that failed.
     pub(crate) fn failed(&mut self, began: &Began, error: &Error, was_troubled: bool) -> Check {
         let told = || format!("{} {}: {error}", began.process.worker, began.operation);
+        let process = began.process.number();
         let has_lease = began.lease.is_some()
+            && !self.untold.contains(&process)
             && began.process.manager.lease().ok() == began.lease
             && self.is_member(&began.process.worker)
             && self
@@ -622,6 +635,9 @@ impl Model {
                 if error.kind() == ErrorKind::Fenced =>
             {
                 self.announced(course.into(), began);
+            }
+            Operation::Join { .. } | Operation::Renew => {
+                self.untold.insert(process);
             }
             // Nobody knows what became of it, and nobody has it any more.
             Operation::End(_) => {

@@ -132,7 +132,7 @@ impl Schedule {
             suspends: choices.one_of(&[1, 3, 6]),
         };
         writer.open(choices);
-        for _ in 0..4 + choices.below(12) {
+        for _ in 0..3 + choices.below(10) {
             writer.scene(choices);
         }
         Self(writer.events)

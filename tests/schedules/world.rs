@@ -299,11 +299,7 @@ impl<'t> World<'t> {
         self.model.observe(log, Some(began), self.now)?;
         let answer = match answer {
             Ok(answer) => {
-                let others_run = self
-                    .suspended
-                    .iter()
-                    .any(|other| other.began.operation.stores());
-                self.model.succeeded(began, &answer, others_run)?;
+                self.model.succeeded(began, &answer)?;
                 Some(answer)
             }
             Err(error) => {
@@ -397,8 +393,11 @@ impl<'t> World<'t> {
         };
         let mut is_first = true;
         for release in [bridge, last] {
-            // What only the last one may write, the one before it cannot help with.
-            if release == bridge && self.model.floor_is_above(ALL[bridge].versions(0)) {
+            // The last one drops a shape, which the one before it must replace; where only the
+            // last one may write any more, that has been done.
+            let is_idle = !self.model.holds_old_shape()
+                || self.model.floor_is_above(ALL[bridge].versions(0));
+            if release == bridge && is_idle {
                 continue;
             }
             self.take_over(release, is_without_second)?;
@@ -487,12 +486,14 @@ impl<'t> World<'t> {
             }
         }
         for _ in 0..ENOUGH_STEPS {
-            self.quietly(Operation::Renew)?;
             match self.quietly(Operation::Work)? {
                 Some(Answer::Worked(Step::Done { .. } | Step::Failed { .. })) => {}
                 Some(Answer::Worked(Step::Idle {
                     next: Some(next), ..
-                })) => self.now = next,
+                })) => {
+                    self.now = next;
+                    self.quietly(Operation::Renew)?;
+                }
                 Some(Answer::Worked(Step::Idle {
                     next: None,
                     claimed_by_others: 0,
@@ -534,18 +535,6 @@ impl Operation {
                 | Self::Update { .. }
                 | Self::Read { .. }
                 | Self::Delete { .. }
-                | Self::End(_)
-        )
-    }
-
-    /// Whether it may store a course.
-    fn stores(self) -> bool {
-        matches!(
-            self,
-            Self::Work
-                | Self::Update { .. }
-                | Self::Read { .. }
-                | Self::Write { .. }
                 | Self::End(_)
         )
     }
@@ -625,14 +614,22 @@ fn perform(
             Answer::Read(seen(&manager.get_collected(key(course), &names)?, &names)?)
         }
         Operation::Write { course, manner } => {
-            let (base, _) = store.base(key(course))?;
             let (scope, durability) = match manner {
                 Manner::Durable => (Scope::Whole, Durability::Durable),
                 Manner::Buffered => (Scope::Whole, Durability::Buffered),
                 Manner::Part => (Scope::Part, Durability::Durable),
             };
-            let publication = collect(release, contents, course.into(), scope)?;
-            Answer::Written(store.publish(&manager.lease()?, &base, &publication, durability)?)
+            let lease = manager.lease()?;
+            let (base, _) = store.base(&lease, key(course))?;
+            let written = collect(release, contents, course.into(), scope)
+                .and_then(|publication| store.publish(&lease, &base, &publication, durability));
+            match written {
+                Ok(published) => Answer::Written(published),
+                Err(error) => {
+                    store.abandon(&base)?;
+                    return Err(error);
+                }
+            }
         }
         Operation::Claim => Answer::Claimed(Queue::new(store).claim(&manager.lease()?, now)?),
         Operation::End(ending) => {

@@ -54,6 +54,10 @@ const MAX_IDLE: usize = 4;
 /// or a flush that was not answered, which may or may not have been made; whatever is called after
 /// it goes to the next owner. An owner that drops its engine answers what it was asked before.
 ///
+/// **Time** (2 shared cores; `cargo bench --bench sharing`): a guest's hot get takes 5 µs (0.3 µs for
+/// the owner), one of 1 MB 1.2 ms; a scan of small values 2.5 times as long as the owner's; a
+/// commit as long as a durable one of the owner.
+///
 /// **Memory**: a scan has a batch of 64 KiB (or one value, if that is larger) in memory on either
 /// side. What is sent at once is limited to 512 MiB.
 ///
