@@ -504,6 +504,53 @@ fn a_worker_that_is_killed_hinders_nobody_for_longer_than_its_lease() {
 }
 
 #[test]
+fn a_worker_outlives_the_process_that_has_the_store_open() {
+    let program = Program::new();
+    let names: Vec<_> = (0..40).map(|number| format!("c{number:02}")).collect();
+    for name in &names {
+        write_course(&program.path("exports").join(name), name, "First", 1);
+    }
+    program.import("exports");
+    for name in &names {
+        change(&program, name);
+    }
+    assert_eq!(program.run(&["update", "--all", "--enqueue"]).status, 0);
+    let mut owner = program.start(&["rollout", "wait", "start_date@2", "--poll", "0.05"]);
+    owner.until("start_date@2 is closed");
+    let worker = ["worker", "--until-empty", "--jobs", "2", "--rate", "50/s"];
+    let worker = program.start(&worker);
+    while tasks(&program).as_array().expect("a list").len() > 35 {
+        std::thread::yield_now();
+    }
+    owner.signal("KILL");
+    assert_eq!(owner.end().0, None);
+    let run = worker.run();
+    assert_eq!(run.status, 0, "{run:?}");
+    assert_eq!(tasks(&program), json!([]));
+    let run = program.run(&["update", "--all", "--dry-run"]);
+    assert_eq!(run.stdout.matches("up to date").count(), 40, "{run:?}");
+}
+
+#[test]
+fn a_worker_whose_name_was_taken_joins_again() {
+    let program = Program::new();
+    let [course, ..] = import_three(&program);
+    let mut worker = program.start(&["worker", "--worker", "mine", "--lease", "3600"]);
+    await_workers(&program, &["mine"]);
+    assert_eq!(program.run(&["pause", "--worker", "mine"]).status, 0);
+    worker.until("note: joined again: the lease of worker \"mine\" has ended");
+    enqueue(&program, ["a"]);
+    program.run(&["resume"]);
+    await_tasks(&program, 0);
+    worker.signal("INT");
+    let run = worker.run();
+    assert!(
+        run.stdout.contains(&format!("done      {course}: ")),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn a_name_that_could_deceive_a_terminal_is_refused() {
     let program = Program::new();
     import_three(&program);
@@ -843,6 +890,33 @@ fn a_status_can_be_asked_of_one_transformer_that_is_there() {
     assert_eq!(run.stdout, "nothing has happened yet\n");
     let run = program.run(&["rollout", "fleet"]);
     assert_eq!(run.stdout, "no worker is in the fleet\n");
+}
+
+#[test]
+fn colours_are_for_terminals_and_change_nothing_else() {
+    let program = Program::new();
+    import_three_with(&program, registry((1, 3)));
+    let status = ["rollout", "status"];
+    let plain = program.run(&status);
+    assert!(!plain.stdout.contains('\u{1b}'), "{plain:?}");
+    let in_colour = |arguments: &[&str]| {
+        let mut command = program.command(arguments);
+        command.env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
+        Run::of(command.output().unwrap())
+    };
+    let coloured = in_colour(&status);
+    assert!(
+        coloured.stdout.contains("\u{1b}[33mclosed\u{1b}[0m"),
+        "{coloured:?}"
+    );
+    let mut text = coloured.stdout;
+    while let Some(begin) = text.find('\u{1b}') {
+        let length = text[begin..].find('m').unwrap();
+        text.replace_range(begin..=begin + length, "");
+    }
+    assert_eq!(text, plain.stdout);
+    let json = in_colour(&["--format", "json", "rollout", "status"]);
+    assert!(!json.stdout.contains('\u{1b}'), "{json:?}");
 }
 
 // Retiring.

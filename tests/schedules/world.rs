@@ -395,8 +395,8 @@ impl<'t> World<'t> {
         for release in [bridge, last] {
             // The last one drops a shape, which the one before it must replace; where only the
             // last one may write any more, that has been done.
-            let is_idle = !self.model.holds_old_shape()
-                || self.model.floor_is_above(ALL[bridge].versions(0));
+            let is_idle =
+                !self.model.holds_old_shape() || self.model.floor_is_above(ALL[bridge].versions(0));
             if release == bridge && is_idle {
                 continue;
             }
