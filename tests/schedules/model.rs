@@ -58,8 +58,7 @@ pub(crate) struct Model {
 pub(crate) struct Before {
     members: Vec<Member>,
     floors: PerTransformer,
-    /// The least WRITE that can decode all that is stored.
-    min_readers: [u32; TRANSFORMERS.len()],
+    rows: [Option<Row>; COURSES],
     deletions: [u32; COURSES],
     contents: [u32; COURSES],
 }
@@ -176,15 +175,10 @@ impl Model {
             let floor = self.floors.get(TRANSFORMERS[transformer]);
             floor.map(|floor| floor.version.get())
         };
-        let min_reader = |transformer: usize| {
-            let rows = self.courses.iter().filter_map(|course| course.row.as_ref());
-            let records = rows.filter_map(|row| row.records[transformer]);
-            records.map(|(_, min_reader)| min_reader).max().unwrap_or(1)
-        };
         Before {
             members: self.members.clone(),
             floors: std::array::from_fn(floor),
-            min_readers: std::array::from_fn(min_reader),
+            rows: std::array::from_fn(|course| self.courses[course].row.clone()),
             deletions: std::array::from_fn(|course| self.courses[course].deletions),
             contents: std::array::from_fn(|course| contents.of(course).number),
         }
@@ -830,13 +824,28 @@ impl Model {
         if self.old_gates[transformer] >= Some(target) {
             return Ok(());
         }
-        let min_reader = began.before.min_readers[transformer];
+        // What was there from the beginning to the end must have been counted.
+        let both = began.before.rows.iter().zip(&self.courses);
+        let pairs = both.filter_map(|(old, course)| old.as_ref().zip(course.row.as_ref()));
+        let counted = pairs.filter(|(old, new)| old.generation == new.generation);
+        let counted: Vec<_> = counted.collect();
+        for (old, new) in &counted {
+            let fails = |row: &Row| row.failures[transformer].is_some();
+            must(!fails(old) || !fails(new), || {
+                format!("the gate {name}@{target} was opened, and it fails: {new:?}")
+            })?;
+        }
+        let min_reader = |row: &Row| row.records[transformer].map(|(_, min_reader)| min_reader);
+        let least = counted
+            .iter()
+            .map(|(old, new)| min_reader(old).min(min_reader(new)));
+        let min_reader = least.max().flatten();
         for member in self.still_there(began) {
             let write = member
                 .transformers
                 .get(name)
                 .map(|versions| versions.write.get());
-            let is_lost = write.is_some_and(|write| write < min_reader);
+            let is_lost = write.is_some_and(|write| Some(write) < min_reader);
             must(!is_lost || !member.is_live(self.now), || {
                 let worker = &member.worker;
                 format!("the gate {name}@{target} was opened, and {worker} cannot decode it")

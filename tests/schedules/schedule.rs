@@ -168,7 +168,8 @@ impl Writer {
     }
 
     fn scene(&mut self, choices: &mut impl Choices) {
-        match choices.below(16) {
+        match choices.below(17) {
+            16 => self.late(choices),
             0..=2 => self.rollout(choices),
             3 | 4 => {
                 let course = a_course(choices);
@@ -242,6 +243,43 @@ impl Writer {
             let back = u8::from(choices.happens(1, 5));
             self.begin(choices, slot, Operation::Gate { transformer, back });
         }
+    }
+
+    /// A floor is raised, and the gate asked, over a writer that was checked before.
+    fn late(&mut self, choices: &mut impl Choices) {
+        let (slot, late) = (0, 1);
+        let course = a_course(choices);
+        let older = choices.one_of(&[0_u8, 1]);
+        let name = Name::Fresh;
+        for (slot, release) in [(slot, older + 1), (late, older)] {
+            self.quietly(slot, Operation::Join { release, name });
+        }
+        match choices.below(3) {
+            0 => self.quietly(slot, Operation::Delete { course }),
+            1 => self.quietly(slot, Operation::Update { course }),
+            _ => {}
+        }
+        self.events.push(Event::Edit {
+            course,
+            fails: None,
+        });
+        // Between what it reads and what it commits.
+        let suspended = |call: u32| Some(u8::try_from(call).expect("few calls"));
+        let read = suspended(5 + choices.below(12));
+        self.push(choices, late, Operation::Update { course }, read);
+        self.events.push(Event::Pass {
+            seconds: LEASE_SECONDS + 5,
+        });
+        self.quietly(slot, Operation::Renew);
+        let start = Operation::Start { transformer: 0 };
+        let raised = suspended(3 + choices.below(8));
+        self.push(choices, slot, start, raised);
+        let gate = Operation::Gate {
+            transformer: 0,
+            back: 0,
+        };
+        self.begin(choices, slot, gate);
+        self.go_on(choices);
     }
 
     /// Somebody has a task for a while.
