@@ -371,3 +371,237 @@ mod tests {
         check_row("@gates", &Gates::from([("start_date".to_owned(), open)]))
     }
 }
+
+#[cfg(test)]
+mod tables {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rollout::census::Tally;
+    use crate::store::{Floor, FloorEpoch};
+    use crate::version::{ReadVersion, Versions};
+
+    const NOW: Timestamp = Timestamp::MIN;
+
+    fn version(version: u32) -> WriteVersion {
+        WriteVersion::new(version).unwrap()
+    }
+
+    fn found(numbers: std::ops::Range<usize>) -> Found {
+        let courses = numbers.map(|number| {
+            let course = format!("course-v1:Org+Course+{number}");
+            course.parse().unwrap()
+        });
+        let examples: Vec<_> = courses.collect();
+        Found {
+            count: examples.len() as u64,
+            examples,
+        }
+    }
+
+    /// A floor of t at this version, in the first epoch.
+    fn floor(write: u32) -> Floors {
+        let mut floors = Floors::default();
+        raise(&mut floors, "t", write, false);
+        floors
+    }
+
+    fn raise(floors: &mut Floors, transformer: &str, write: u32, is_retired: bool) {
+        let floor = Floor {
+            version: version(write),
+            min_reader: MinReader::ANY,
+            epoch: FloorEpoch::default(),
+            raised_at: NOW,
+            raised_by: "w".to_owned(),
+            is_retired,
+        };
+        floors.raise(transformer, floor);
+    }
+
+    /// Three courses of which t has these versions, all sealed in the epoch of `floors`.
+    fn census(floors: &Floors, stored: &[u32]) -> Census {
+        let mut tally = Tally::default();
+        for (number, stored) in stored.iter().enumerate() {
+            let found = tally.stored.entry(version(*stored)).or_default();
+            found.count += 1;
+            found
+                .examples
+                .extend(self::found(number..number + 1).examples);
+        }
+        tally.missing = found(stored.len()..3);
+        Census {
+            courses: 3,
+            unreadable: Found::default(),
+            transformers: [("t".to_owned(), tally)].into(),
+            epochs: [(floors.epoch(), found(0..3))].into(),
+        }
+    }
+
+    fn member(name: &str, transformer: &str, write: u32, lasts: u64) -> Member {
+        let versions = Versions::new(ReadVersion::new(1), version(write));
+        let lasts = Duration::from_secs(lasts);
+        Member {
+            worker: name.to_owned(),
+            release: "r".to_owned(),
+            transformers: [(transformer.to_owned(), versions)].into(),
+            joined_at: NOW,
+            renewed_at: NOW,
+            expires_at: NOW.plus(lasts),
+            lasts,
+            token: 1,
+        }
+    }
+
+    #[track_caller]
+    fn check(floors: &Floors, census: &Census, fleet: &[Member], expected: &[Reason]) {
+        let reasons = judge("t", version(2), floors, census, fleet, NOW);
+        assert_eq!(reasons, expected);
+        for reason in &reasons {
+            assert!(!reason.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_gate_is_open_when_nothing_is_below_it_and_nothing_can_be() {
+        let floors = floor(2);
+        check(&floors, &census(&floors, &[2, 2, 2]), &[], &[]);
+        check(&floors, &census(&floors, &[2, 3, 4]), &[], &[]);
+        check(&floor(3), &census(&floor(3), &[2, 3, 3]), &[], &[]);
+        check(&floors, &Census::default(), &[], &[]);
+    }
+
+    #[test]
+    fn a_floor_must_be_at_the_target_and_have_reached_every_course() {
+        let none = Floors::default();
+        let too_low = |floor: Option<u32>| Reason::FloorTooLow {
+            floor: floor.map(version),
+        };
+        check(&none, &census(&none, &[2, 2, 2]), &[], &[too_low(None)]);
+        let one = floor(1);
+        check(&one, &census(&one, &[2, 2, 2]), &[], &[too_low(Some(1))]);
+        // In the epoch before, and one that is only reserved.
+        let floors = floor(2);
+        let mut unsealed = census(&floors, &[2, 2, 2]);
+        unsealed.epochs = [
+            (floors.epoch(), found(0..2)),
+            (FloorEpoch::default(), found(2..3)),
+        ]
+        .into();
+        check(&floors, &unsealed, &[], &[Reason::Unsealed(found(2..3))]);
+        // The floor of another transformer began a later epoch: nobody waits for that.
+        let mut later = floor(2);
+        raise(&mut later, "u", 7, false);
+        check(&later, &census(&floors, &[2, 2, 2]), &[], &[]);
+        raise(&mut later, "t", 3, false);
+        let unsealed = Reason::Unsealed(found(0..3));
+        check(&later, &census(&floors, &[2, 2, 2]), &[], &[unsealed]);
+        let mut retired = floor(2);
+        raise(&mut retired, "t", 2, true);
+        check(&retired, &census(&retired, &[]), &[], &[Reason::Retired]);
+    }
+
+    #[test]
+    fn every_course_must_hold_the_target_at_least() {
+        let floors = floor(3);
+        let below = |courses| Reason::Below {
+            version: version(1),
+            courses,
+        };
+        check(
+            &floors,
+            &census(&floors, &[1, 2, 1]),
+            &[],
+            &[below(Found {
+                count: 2,
+                examples: [found(0..1).examples, found(2..3).examples].concat(),
+            })],
+        );
+        let missing = Reason::Missing(found(2..3));
+        check(
+            &floors,
+            &census(&floors, &[1, 2]),
+            &[],
+            &[below(found(0..1)), missing],
+        );
+        let mut unreadable = census(&floors, &[2, 2, 2]);
+        unreadable.unreadable = found(2..3);
+        check(
+            &floors,
+            &unreadable,
+            &[],
+            &[Reason::Unreadable(found(2..3))],
+        );
+        // Beside a good record, too: it is of other content, or of older code.
+        let mut failing = census(&floors, &[2, 2, 2]);
+        let tally = failing.transformers.get_mut("t").unwrap();
+        tally.failing = 1;
+        let reason = Reason::Failing {
+            count: 1,
+            examples: Vec::new(),
+        };
+        check(&floors, &failing, &[], &[reason]);
+    }
+
+    /// It was open: nothing was missing of a transformer that nobody had asked for.
+    #[test]
+    fn a_census_that_was_not_asked_opens_nothing() {
+        let floors = floor(2);
+        let mut census = census(&floors, &[]);
+        census.transformers.clear();
+        let missing = Found {
+            count: 3,
+            examples: Vec::new(),
+        };
+        check(&floors, &census, &[], &[Reason::Missing(missing)]);
+    }
+
+    #[test]
+    fn every_live_worker_must_be_able_to_decode_what_is_stored() {
+        let floors = floor(2);
+        let mut census = census(&floors, &[2, 2, 3]);
+        let fleet = [
+            member("old", "t", 1, 10),
+            member("dead", "t", 1, 0),
+            member("other", "u", 1, 10),
+            member("new", "t", 2, 10),
+        ];
+        check(&floors, &census, &fleet, &[]);
+        let tally = census.transformers.get_mut("t").unwrap();
+        tally.min_reader = Some(MinReader::new(version(2)));
+        let lost = Reason::CannotDecode {
+            worker: "old".to_owned(),
+            release: "r".to_owned(),
+            write: version(1),
+            min_reader: MinReader::new(version(2)),
+        };
+        check(&floors, &census, &fleet, &[lost]);
+    }
+
+    #[test]
+    fn a_latch_holds_for_its_target_its_floor_and_its_place() {
+        #[track_caller]
+        fn check(floors: &Floors, target: u32, place: &str, is_open: bool) {
+            let open = OpenGate {
+                target: version(2),
+                opened_at: NOW,
+                opened_by: "w".to_owned(),
+                courses: 3,
+                place: "here".to_owned(),
+            };
+            let gates = [("t".to_owned(), open)].into();
+            let found = latched(&gates, "t", version(target), floors, place);
+            assert_eq!(found.is_some(), is_open);
+            assert_eq!(latched(&gates, "u", version(1), floors, place), None);
+        }
+
+        check(&floor(2), 2, "here", true);
+        check(&floor(3), 1, "here", true);
+        check(&floor(3), 3, "here", false);
+        check(&floor(2), 2, "there", false);
+        check(&floor(1), 2, "here", false);
+        check(&Floors::default(), 2, "here", false);
+        let mut retired = floor(2);
+        raise(&mut retired, "t", 2, true);
+        check(&retired, 2, "here", false);
+    }
+}

@@ -1259,3 +1259,139 @@ mod tests {
         check_row("@queue-settings", &settings)
     }
 }
+
+#[cfg(test)]
+mod tables {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000).unwrap()
+    }
+
+    #[test]
+    fn the_time_between_attempts_doubles_up_to_the_longest() {
+        #[track_caller]
+        fn check(policy: &RetryPolicy, expected: &[(u32, u64)]) {
+            for (attempts, seconds) in expected {
+                let delay = policy.delay_after(*attempts);
+                assert_eq!(delay, Duration::from_secs(*seconds), "after {attempts}");
+            }
+        }
+
+        let usual = RetryPolicy::default();
+        check(
+            &usual,
+            &[
+                (0, 10),
+                (1, 10),
+                (2, 20),
+                (3, 40),
+                (4, 80),
+                (9, 2560),
+                (10, 3600),
+            ],
+        );
+        check(&usual, &[(33, 3600), (u32::MAX, 3600)]);
+        let endless = RetryPolicy {
+            first_delay: Duration::MAX,
+            longest_delay: Duration::from_secs(7),
+            attempts: 1,
+        };
+        check(&endless, &[(1, 7), (2, 7), (u32::MAX, 7)]);
+        let none = RetryPolicy {
+            first_delay: Duration::ZERO,
+            ..usual
+        };
+        check(&none, &[(1, 0), (u32::MAX, 0)]);
+    }
+
+    #[test]
+    fn a_rate_is_a_number_of_tasks_and_never_none() {
+        #[track_caller]
+        fn check(tasks: f64, expected: Option<(u64, u64)>) {
+            let rate = Rate::per_second(tasks);
+            let told = rate.map(|rate| {
+                let micros = u64::try_from(rate.interval().as_micros()).unwrap();
+                (rate.per_1000_seconds(), micros)
+            });
+            assert_eq!(told, expected, "{tasks}");
+        }
+
+        check(5.0, Some((5000, 200_000)));
+        check(0.5, Some((500, 2_000_000)));
+        check(0.001, Some((1, 1_000_000_000)));
+        check(0.0004, None);
+        check(1e6, Some((1_000_000_000, 1)));
+        check(1.1e6, None);
+        for none in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            check(none, None);
+        }
+    }
+
+    /// Such a row would have divided by it.
+    #[test]
+    fn a_stored_rate_of_nothing_cannot_be_read() {
+        let store = Store::with_engine(std::sync::Arc::new(crate::engine::MemoryEngine::new()));
+        let mut commit = Commit::new();
+        let nothing: (Option<Pause>, Option<u64>, Option<Timestamp>) = (None, Some(0), None);
+        put_row(&mut commit, SETTINGS.name, &nothing).unwrap();
+        let is_put = store.commit_control(PARTITION, &commit, Durability::Durable);
+        assert!(is_put.unwrap());
+        let row = store.control_row::<Settings>(SETTINGS);
+        assert_eq!(row.unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(Queue::new(&store).limits().unwrap(), Limits::default());
+    }
+
+    #[test]
+    fn a_limit_is_reached_for_no_longer_than_between_two_tasks() {
+        #[track_caller]
+        fn check(rate: Option<f64>, free_at: Option<i64>, expected: Option<i64>) {
+            let settings = Settings {
+                paused: None,
+                rate: rate.and_then(Rate::per_second),
+                free_at: free_at.map(at),
+            };
+            assert_eq!(settings.limited_until(at(100)), expected.map(at));
+        }
+
+        check(None, None, None);
+        check(None, Some(105), None);
+        check(Some(0.1), None, None);
+        check(Some(0.1), Some(100), None);
+        check(Some(0.1), Some(101), Some(101));
+        check(Some(0.1), Some(110), Some(110));
+        check(Some(0.1), Some(111), None);
+    }
+
+    #[test]
+    fn the_meter_tells_what_was_done_in_the_last_two_minutes() {
+        #[track_caller]
+        fn check(done: &[(i64, u64)], now: i64, expected: Option<f64>) {
+            let mut meter = Meter::default();
+            for (second, tasks) in done {
+                (0..*tasks).for_each(|_| meter.count(at(*second)));
+            }
+            let told = meter.per_second(at(now));
+            assert_eq!(told, expected, "{meter:?}");
+            let most = usize::try_from(METER_BUCKETS).unwrap() + 1;
+            assert!(meter.done.len() <= most, "{meter:?}");
+            assert!(meter.done.is_sorted_by(|a, b| a.0 < b.0), "{meter:?}");
+        }
+
+        check(&[], 0, None);
+        // The first ten seconds have only begun.
+        check(&[(1000, 3)], 1000, Some(3.0));
+        check(&[(1000, 3)], 1002, Some(1.5));
+        check(&[(1000, 10), (1015, 30)], 1020, Some(2.0));
+        check(&[(1000, 10)], 1100, Some(0.1));
+        check(&[(1000, 10)], 1119, Some(10.0 / 119.0));
+        check(&[(1000, 10)], 1120, None);
+        check(&[(1000, 10), (1120, 5)], 1125, Some(1.0));
+        // Clocks that differ a little, and one that is far ahead.
+        check(&[(1010, 2), (1009, 2)], 1009, Some(4.0));
+        check(&[(9000, 50)], 1000, None);
+        check(&[(9000, 50), (1000, 4)], 1004, Some(1.0));
+        let every_second: Vec<_> = (0..1000).map(|second| (second, 1)).collect();
+        check(&every_second, 1000, Some(110.0 / 110.0));
+    }
+}
