@@ -69,7 +69,7 @@ impl Release {
     fn whole(&self, source: &str) -> Publication {
         let own = versions(1);
         let records = [("@blocks", own), ("@structure", own)];
-        self.some(
+        Self::some(
             Scope::Whole,
             source,
             records.into_iter().chain(self.0.iter().copied()),
@@ -77,11 +77,10 @@ impl Release {
     }
 
     fn part(&self, source: &str) -> Publication {
-        self.some(Scope::Part, source, self.0.iter().copied())
+        Self::some(Scope::Part, source, self.0.iter().copied())
     }
 
     fn some(
-        &self,
         scope: Scope,
         source: &str,
         records: impl Iterator<Item = (&'static str, Versions)>,
