@@ -37,6 +37,8 @@ pub(crate) struct Model {
     tasks: Vec<Task>,
     /// What a start was acknowledged for, by transformer.
     started: PerTransformer,
+    /// The epoch of the floors that have reached every course.
+    sealed: u64,
     /// What a gate was acknowledged for in this place.
     opened: PerTransformer,
     gates: PerTransformer,
@@ -156,6 +158,7 @@ impl Model {
             members: Vec::new(),
             tasks: Vec::new(),
             started: Default::default(),
+            sealed: 0,
             opened: Default::default(),
             gates: Default::default(),
             old_gates: Default::default(),
@@ -448,6 +451,9 @@ impl Model {
             let content = contents.of(number);
             if let Some(row) = &course.row {
                 self.check_gates(row, told)?;
+                must(row.epoch >= self.sealed, || {
+                    format!("the floors have not reached {}", told())
+                })?;
             }
             if let Some(acknowledged) = &course.acknowledged {
                 self.check_kept(acknowledged, course.row.as_ref(), told)?;
@@ -793,6 +799,12 @@ impl Model {
         must(stored >= Some(floor), || {
             format!("the rollout of {name} was started at {floor}, and its floor is {stored:?}")
         })?;
+        // Unless somebody else has raised it once more.
+        let same = self.floors.get(name);
+        let same = same.filter(|same| same.version.get() == floor && !same.is_retired);
+        if let Some(same) = same {
+            self.sealed = self.sealed.max(same.epoch.get());
+        }
         let least = &mut self.started[transformer];
         *least = (*least).max(Some(floor));
         self.check_expired(began)?;

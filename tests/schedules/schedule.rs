@@ -168,7 +168,8 @@ impl Writer {
     }
 
     fn scene(&mut self, choices: &mut impl Choices) {
-        match choices.below(18) {
+        match choices.below(19) {
+            18 => self.hasty(choices),
             16 => self.late(choices),
             17 => self.reading(choices),
             0..=2 => self.rollout(choices),
@@ -250,9 +251,11 @@ impl Writer {
     fn late(&mut self, choices: &mut impl Choices) {
         let (slot, late) = (0, 1);
         let course = a_course(choices);
-        let older = choices.one_of(&[0_u8, 1]);
+        let retires = choices.happens(1, 4);
+        let older = if retires { 1 } else { choices.one_of(&[0, 1]) };
+        let newer = if retires { 4 } else { older + 1 };
         let name = Name::Fresh;
-        for (slot, release) in [(slot, older + 1), (late, older)] {
+        for (slot, release) in [(slot, newer), (late, older)] {
             self.quietly(slot, Operation::Join { release, name });
         }
         match choices.below(3) {
@@ -272,6 +275,11 @@ impl Writer {
             seconds: LEASE_SECONDS + 5,
         });
         self.quietly(slot, Operation::Renew);
+        if retires {
+            self.begin(choices, slot, Operation::Retire);
+            self.go_on(choices);
+            return;
+        }
         let start = Operation::Start { transformer: 0 };
         let raised = suspended(3 + choices.below(8));
         self.push(choices, slot, start, raised);
@@ -280,6 +288,28 @@ impl Writer {
             back: 0,
         };
         self.begin(choices, slot, gate);
+        self.go_on(choices);
+    }
+
+    /// A gate is asked before there is a floor, and answers when there is one.
+    fn hasty(&mut self, choices: &mut impl Choices) {
+        let (slot, other) = (0, 1);
+        let name = Name::Fresh;
+        for (slot, release) in [(slot, 1), (other, 0)] {
+            self.quietly(slot, Operation::Join { release, name });
+        }
+        let gate = Operation::Gate {
+            transformer: 0,
+            back: 0,
+        };
+        let suspended = u8::try_from(choices.below(10)).expect("below 10");
+        self.push(choices, slot, gate, Some(suspended));
+        let course = a_course(choices);
+        let fails = None;
+        self.events.push(Event::Edit { course, fails });
+        self.quietly(other, Operation::Update { course });
+        self.quietly(other, Operation::Leave);
+        self.begin(choices, slot, Operation::Start { transformer: 0 });
         self.go_on(choices);
     }
 
@@ -341,7 +371,8 @@ impl Writer {
             self.push(choices, slot, writer, suspended);
         }
         let slot = a_slot(choices);
-        self.begin(choices, slot, Operation::Delete { course });
+        let suspended = choices.happens(1, 2).then(|| a_call(choices));
+        self.push(choices, slot, Operation::Delete { course }, suspended);
         self.go_on(choices);
         if choices.happens(1, 2) {
             self.publish(choices, course);
