@@ -34,7 +34,7 @@ fn census(c: &mut Criterion) {
         let counted = Census::take(&store, ["t00"]).expect("counted");
         println!(
             "{} records of {body_bytes} bytes and more: opened in {opening:.2?}, first census {:.2?}",
-            counted.courses as usize * RECORDS,
+            counted.courses * RECORDS as u64,
             cold.elapsed()
         );
         group.bench_function(BenchmarkId::new("take", body_bytes), |b| {

@@ -72,7 +72,8 @@
 //!
 //! - [`Manager`] is what a host calls. [`Store`] is below it, for tools.
 //! - [`Transformer`] is what to implement; `examples/custom_transformer.rs` is a whole one.
-//! - [`rollout`] is how a schema change goes out: `docs/rollout.md` is for operators.
+//! - [`rollout`] is how a schema change goes out: `examples/rollout.rs` is a whole one,
+//!   `docs/rollout.md` is for operators.
 //! - `schema::check` keeps stored types and WRITE versions together, in a test.
 //! - [`modulestore::ModuleStore`] is how a host hands its courses over.
 //! - `schema::check` is what to call in a test of each transformer: it tells when stored types
@@ -134,3 +135,8 @@ pub use version::{MinReader, ReadVersion, Verdict, Versions, WriteVersion};
 #[cfg(all(doctest, feature = "olx"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So is what hosts find beside the operator's commands.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/rollout.md")]
+struct RolloutPage;

@@ -504,6 +504,53 @@ fn a_worker_that_is_killed_hinders_nobody_for_longer_than_its_lease() {
 }
 
 #[test]
+fn a_worker_outlives_the_process_that_has_the_store_open() {
+    let program = Program::new();
+    let names: Vec<_> = (0..40).map(|number| format!("c{number:02}")).collect();
+    for name in &names {
+        write_course(&program.path("exports").join(name), name, "First", 1);
+    }
+    program.import("exports");
+    for name in &names {
+        change(&program, name);
+    }
+    assert_eq!(program.run(&["update", "--all", "--enqueue"]).status, 0);
+    let mut owner = program.start(&["rollout", "wait", "start_date@2", "--poll", "0.05"]);
+    owner.until("start_date@2 is closed");
+    let worker = ["worker", "--until-empty", "--jobs", "2", "--rate", "50/s"];
+    let worker = program.start(&worker);
+    while tasks(&program).as_array().expect("a list").len() > 35 {
+        std::thread::yield_now();
+    }
+    owner.signal("KILL");
+    assert_eq!(owner.end().0, None);
+    let run = worker.run();
+    assert_eq!(run.status, 0, "{run:?}");
+    assert_eq!(tasks(&program), json!([]));
+    let run = program.run(&["update", "--all", "--dry-run"]);
+    assert_eq!(run.stdout.matches("up to date").count(), 40, "{run:?}");
+}
+
+#[test]
+fn a_worker_whose_name_was_taken_joins_again() {
+    let program = Program::new();
+    let [course, ..] = import_three(&program);
+    let mut worker = program.start(&["worker", "--worker", "mine", "--lease", "3600"]);
+    await_workers(&program, &["mine"]);
+    assert_eq!(program.run(&["pause", "--worker", "mine"]).status, 0);
+    worker.until("note: joined again: the lease of worker \"mine\" has ended");
+    enqueue(&program, ["a"]);
+    program.run(&["resume"]);
+    await_tasks(&program, 0);
+    worker.signal("INT");
+    let run = worker.run();
+    assert!(
+        run.stdout.contains(&format!("done      {course}: ")),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn a_name_that_could_deceive_a_terminal_is_refused() {
     let program = Program::new();
     import_three(&program);
@@ -517,28 +564,14 @@ fn a_name_that_could_deceive_a_terminal_is_refused() {
 // Floors.
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one story from beginning to end")]
-fn a_rollout_is_started_worked_off_and_found_safe() {
+fn what_is_stored_in_older_versions_closes_the_gate_and_the_next_step_is_named() {
     let program = Program::new();
     import_three_with(&program, registry((1, 3)));
-
     let run = program.run(&["rollout", "status"]);
     assert_eq!(run.status, 0, "{run:?}");
+    let bar = "░".repeat(20);
     let row = row(&run, "hidden_content");
-    assert_eq!(
-        row,
-        [
-            "4",
-            "4",
-            "-",
-            "░░░░░░░░░░░░░░░░░░░░",
-            "3",
-            "v3",
-            "3",
-            "0",
-            "closed"
-        ]
-    );
+    assert_eq!(row, format!("4 4 - {bar} 3 v3 3 0 closed"));
     let next = format!(
         "  next: raise the floor, and enqueue what is below\n        courseblocks --store {} \
          rollout start hidden_content\n",
@@ -548,11 +581,8 @@ fn a_rollout_is_started_worked_off_and_found_safe() {
 
     let run = program.run(&["rollout", "gate", "hidden_content@4"]);
     assert_eq!(run.status, 1, "{run:?}");
-    assert!(
-        run.stdout
-            .starts_with("closed    hidden_content@4: READ may not be raised to 4\n"),
-        "{run:?}"
-    );
+    let closed = "closed    hidden_content@4: READ may not be raised to 4\n";
+    assert!(run.stdout.starts_with(closed), "{run:?}");
     for said in [
         "it has no floor",
         "version 3 is stored for 3 courses",
@@ -560,7 +590,12 @@ fn a_rollout_is_started_worked_off_and_found_safe() {
     ] {
         assert!(run.stdout.contains(said), "{said}: {run:?}");
     }
+}
 
+#[test]
+fn a_start_raises_the_floor_and_enqueues_what_is_below() {
+    let program = Program::new();
+    import_three_with(&program, registry((1, 3)));
     let run = program.run(&["rollout", "start", "hidden_content", "--worker", "operator"]);
     assert_eq!(run.status, 0, "{run:?}");
     let said = "started   hidden_content: its floor is 4, the first one, and holds for every \
@@ -568,10 +603,9 @@ fn a_rollout_is_started_worked_off_and_found_safe() {
     assert!(run.stdout.starts_with(said), "{run:?}");
     assert!(run.stdout.contains("worker --until-empty\n"), "{run:?}");
     let again = program.json(&["rollout", "start", "hidden_content"]);
-    assert_eq!(
-        (&again["outcome"], &again["from"], &again["floor"]),
-        (&json!("started"), &json!(4), &json!(4))
-    );
+    let from_and_floor = (&again["from"], &again["floor"]);
+    assert_eq!(again["outcome"], "started");
+    assert_eq!(from_and_floor, (&json!(4), &json!(4)));
 
     let status = &status_of(&program, "hidden_content");
     assert_eq!(status["floor"]["version"], 4);
@@ -586,43 +620,33 @@ fn a_rollout_is_started_worked_off_and_found_safe() {
     assert_eq!(status["next"]["next"], "work");
     let command = status["next"]["command"].as_str().unwrap();
     assert!(command.ends_with(" worker --until-empty"), "{command}");
+}
 
+#[test]
+fn a_gate_opens_when_the_last_course_is_collected() {
+    let program = Program::new();
+    import_three_with(&program, registry((1, 3)));
+    let run = program.run(&["rollout", "start", "hidden_content", "--worker", "operator"]);
+    assert_eq!(run.status, 0, "{run:?}");
     let wait = program.start(&["rollout", "wait", "hidden_content@4", "--poll", "0.05"]);
     let run = program.run(&["worker", "--until-empty"]);
     assert_eq!(run.status, 0, "{run:?}");
     let run = wait.run();
     assert_eq!(run.status, 0, "{run:?}");
-    assert!(
-        run.stdout.starts_with("open      hidden_content@4: "),
-        "{run:?}"
-    );
+    let open = "open      hidden_content@4: READ may be raised to 4; 3 courses were counted by ";
+    assert!(run.stdout.starts_with(open), "{run:?}");
 
     let answer = program.json(&["rollout", "gate", "hidden_content@4"]);
     assert_eq!(
         (&answer["open"], &answer["reasons"]),
         (&json!(true), &json!([]))
     );
-    assert_eq!(
-        (&answer["gate"]["courses"], &answer["target"]),
-        (&json!(3), &json!(4))
-    );
+    let gate = &answer["gate"];
+    assert_eq!((&gate["target"], &gate["courses"]), (&json!(4), &json!(3)));
     let run = program.run(&["rollout", "status", "hidden_content"]);
-    let row = self::row(&run, "hidden_content");
-    assert_eq!(
-        row,
-        [
-            "4",
-            "4",
-            "4",
-            "████████████████████",
-            "3",
-            "v4",
-            "0",
-            "0",
-            "open",
-            "@4"
-        ]
-    );
+    let bar = "█".repeat(20);
+    let row = row(&run, "hidden_content");
+    assert_eq!(row, format!("4 4 4 {bar} 3 v4 0 0 open @4"));
     assert!(!run.stdout.contains("next:"), "{run:?}");
     assert!(!run.stdout.contains("start_date"), "{run:?}");
 
@@ -868,6 +892,33 @@ fn a_status_can_be_asked_of_one_transformer_that_is_there() {
     assert_eq!(run.stdout, "no worker is in the fleet\n");
 }
 
+#[test]
+fn colours_are_for_terminals_and_change_nothing_else() {
+    let program = Program::new();
+    import_three_with(&program, registry((1, 3)));
+    let status = ["rollout", "status"];
+    let plain = program.run(&status);
+    assert!(!plain.stdout.contains('\u{1b}'), "{plain:?}");
+    let in_colour = |arguments: &[&str]| {
+        let mut command = program.command(arguments);
+        command.env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
+        Run::of(command.output().unwrap())
+    };
+    let coloured = in_colour(&status);
+    assert!(
+        coloured.stdout.contains("\u{1b}[33mclosed\u{1b}[0m"),
+        "{coloured:?}"
+    );
+    let mut text = coloured.stdout;
+    while let Some(begin) = text.find('\u{1b}') {
+        let length = text[begin..].find('m').unwrap();
+        text.replace_range(begin..=begin + length, "");
+    }
+    assert_eq!(text, plain.stdout);
+    let json = in_colour(&["--format", "json", "rollout", "status"]);
+    assert!(!json.stdout.contains('\u{1b}'), "{json:?}");
+}
+
 // Retiring.
 
 #[test]
@@ -963,12 +1014,12 @@ fn column(list: &Value, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// The cells behind a transformer's name.
+/// The cells behind a transformer's name, with one space between them.
 #[track_caller]
-fn row<'r>(run: &'r Run, transformer: &str) -> Vec<&'r str> {
+fn row(run: &Run, transformer: &str) -> String {
     let mut lines = run.stdout.lines().map(str::split_whitespace);
     let row = lines.find_map(|mut cells| (cells.next() == Some(transformer)).then_some(cells));
-    row.expect(transformer).collect()
+    row.expect(transformer).collect::<Vec<_>>().join(" ")
 }
 
 /// Waits until these are the workers.

@@ -4,17 +4,20 @@
 //! schedule has a seed of its own, counted up from there.
 
 #[path = "schedules/mod.rs"]
-mod model;
+mod schedules;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use model::choices::Seeded;
-use model::schedule::{Event, Schedule};
-use model::world::{Threads, run};
+use schedules::choices::{Bytes, Choices, Seeded};
+use schedules::schedule::{Event, Schedule};
+use schedules::world::{Reached, TO_BE_REACHED, Threads, run};
 
 const SCHEDULES: u64 = 10_000;
+
+/// So many come to everything that schedules are for.
+const ENOUGH: u64 = 1_000;
 
 #[test]
 fn no_schedule_breaks_a_guarantee() {
@@ -23,6 +26,7 @@ fn no_schedule_breaks_a_guarantee() {
     let next = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
     let broken = Mutex::new(None::<u64>);
+    let reached = Mutex::new(Reached::default());
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {
@@ -34,19 +38,48 @@ fn no_schedule_breaks_a_guarantee() {
                         return;
                     }
                     let seed = first.wrapping_add(number);
-                    if run(&of(seed), &mut threads).is_err() {
+                    if let Ok(found) = run(&of(seed), &mut threads) {
+                        lock(&reached).add(&found);
+                    } else {
                         is_over.store(true, Ordering::Relaxed);
-                        let mut broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
+                        let mut broken = lock(&broken);
                         *broken = Some(broken.map_or(seed, |other| other.min(seed)));
                     }
                 }
             });
         }
     });
-    let broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(seed) = broken {
+    if let Some(seed) = *lock(&broken) {
         tell(seed, first);
     }
+    let reached = lock(&reached);
+    println!("{schedules} schedules came to {:?}", reached.0);
+    for what in TO_BE_REACHED {
+        let is_reached = reached.0.contains_key(what);
+        assert!(
+            is_reached || schedules < ENOUGH,
+            "they never came to {what}"
+        );
+    }
+}
+
+#[test]
+fn any_bytes_are_a_schedule() {
+    let mut threads = Threads::default();
+    for seed in 0..100 {
+        let mut choices = Seeded::new(seed);
+        let length = choices.below(1 << 10);
+        let byte = |_| u8::try_from(choices.below(1 << 8)).expect("a byte");
+        let bytes: Vec<_> = (0..length).map(byte).collect();
+        let schedule = Schedule::choose(&mut Bytes::new(&bytes));
+        if let Err(violation) = run(&schedule, &mut threads) {
+            panic!("{violation}\n\nby this schedule:\n{schedule}");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn number(variable: &str, usual: u64) -> u64 {

@@ -50,8 +50,8 @@ Ctrl-C.")]
 pub(super) struct Worker {
     /// How many courses are collected at the same time; without it, as many as there are
     /// processors
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_JOBS))]
+    jobs: Option<u16>,
     /// Limit how many courses all workers of the store take per second, until `queue rate` changes
     /// it
     #[arg(long, value_name = "R/s")]
@@ -69,6 +69,9 @@ pub(super) struct Worker {
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     retry_delay: Seconds,
 }
+
+/// More than that wait for one another only.
+const MAX_JOBS: i64 = 256;
 
 /// How often somebody without work looks for some.
 const POLL: Duration = Duration::from_millis(500);
@@ -106,12 +109,17 @@ impl Worker {
         let (sender, reports) = mpsc::channel();
         let mut foreman = Foreman::new(&crew, output);
         let ended = thread::scope(|scope| {
-            for _ in 0..self.jobs() {
+            let hired = (0..self.jobs()).try_for_each(|_| {
                 let (crew, sender) = (&crew, sender.clone());
-                scope.spawn(move || crew.work(&sender));
-            }
+                let spawned =
+                    thread::Builder::new().spawn_scoped(scope, move || crew.work(&sender));
+                spawned.map(drop)
+            });
             drop(sender);
-            let ended = foreman.oversee(&reports, &interrupt);
+            let hired = hired.map_err(|error| {
+                Failure::no(format!("so many jobs cannot run at the same time: {error}"))
+            });
+            let ended = hired.and_then(|()| foreman.oversee(&reports, &interrupt));
             crew.stop();
             // What was done meanwhile is told as well.
             ended.and_then(|()| foreman.hear_out(&reports))
@@ -121,8 +129,8 @@ impl Worker {
     }
 
     fn jobs(&self) -> usize {
-        let jobs = self.jobs.or_else(|| thread::available_parallelism().ok());
-        jobs.map_or(1, NonZeroUsize::get)
+        let processors = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.jobs.map_or_else(processors, usize::from)
     }
 
     fn policy(&self) -> RetryPolicy {
@@ -368,6 +376,7 @@ impl<'a> Foreman<'a> {
             } => {
                 self.done += 1;
                 self.failing.remove(&course);
+                self.output.advance();
                 self.tell_done(&course, &updated, completion)
             }
             Report::Failed {
@@ -460,10 +469,7 @@ impl<'a> Foreman<'a> {
     fn look_around(&mut self) {
         let now = Instant::now();
         if now >= self.limits_due {
-            // Whether the store can be used is for those who work to say.
-            if let Ok(limits) = self.queue().limits() {
-                self.tell_limits(limits);
-            }
+            self.tell_limits();
             self.tell_trouble();
             self.limits_due = Instant::now() + POLL;
         }
@@ -481,7 +487,11 @@ impl<'a> Foreman<'a> {
         }
     }
 
-    fn tell_limits(&mut self, limits: Limits) {
+    fn tell_limits(&mut self) {
+        // Whether the store can be used is for those who work to say.
+        let Ok(limits) = self.queue().limits() else {
+            return;
+        };
         let old = std::mem::replace(&mut self.limits, limits);
         let Limits { paused, rate } = &self.limits;
         match (&old.paused, paused) {
@@ -512,10 +522,13 @@ impl<'a> Foreman<'a> {
         self.trouble = trouble;
     }
 
-    fn sum_up(self, until_empty: bool, is_asked: bool) -> Result<Answer, Failure> {
+    fn sum_up(mut self, until_empty: bool, is_asked: bool) -> Result<Answer, Failure> {
+        // What let the last tasks be done may not have been told yet.
+        self.tell_limits();
         let status = patiently(|| self.queue().status(now()))?;
         let quarantined = patiently(|| self.quarantined())?;
         let failed = self.failing.len();
+        self.output.end_progress();
         if self.output.is_json() {
             self.output.end_list(&Summary {
                 done: self.done,

@@ -324,7 +324,7 @@ impl Manager {
             if due.is_nothing() {
                 return Ok(Updated::nothing());
             }
-            let lease = self.lease()?;
+            let (lease, now) = self.lease_and_time()?;
             let (base, entry) = self.store.base(&lease, course)?;
             let plan = plan(entry.as_ref())?;
             if plan.is_nothing() {
@@ -335,7 +335,7 @@ impl Manager {
                 Err(error) => {
                     self.store.abandon(&base)?;
                     if error.kind() == ErrorKind::Fenced {
-                        self.leave_to_others(course, &due)?;
+                        self.leave_to_others(course, &due, now)?;
                     }
                     return Err(error);
                 }

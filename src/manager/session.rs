@@ -114,9 +114,16 @@ impl Manager {
     /// [`NoLease`](ErrorKind::NoLease) before the first [`join`](Self::join) and after
     /// [`leave`](Self::leave).
     pub fn lease(&self) -> Result<Lease> {
+        Ok(self.lease_and_time()?.0)
+    }
+
+    /// The lease, and the last time that the host told.
+    pub(super) fn lease_and_time(&self) -> Result<(Lease, Timestamp)> {
         let session = self.session();
-        let lease = session.as_ref().map(|session| session.lease.clone());
-        lease.ok_or_else(|| self.not_joined())
+        let found = session
+            .as_ref()
+            .map(|session| (session.lease.clone(), session.now));
+        found.ok_or_else(|| self.not_joined())
     }
 
     /// Works off one task of the store's queue: takes the first one and updates its course. A host
@@ -167,10 +174,12 @@ impl Manager {
     }
 
     /// What this release may not write any more must not be forgotten: somebody newer does it.
-    pub(super) fn leave_to_others(&self, course: &CourseKey, plan: &Plan) -> Result<()> {
-        let Some(now) = self.session().as_ref().map(|session| session.now) else {
-            return Ok(());
-        };
+    pub(super) fn leave_to_others(
+        &self,
+        course: &CourseKey,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<()> {
         let priority = match plan {
             Plan::Whole(Reason::NotStored | Reason::SourceChanged) => Priority::Publish,
             _ => Priority::Backfill,

@@ -15,7 +15,7 @@ use crate::store::{
     CourseEntry, Floor, FloorEpoch, Floors, Lease, Member, ROLLOUT, put_floors, put_members,
 };
 use crate::timestamp::Timestamp;
-use crate::version::{MinReader, Verdict, Versions, WriteVersion};
+use crate::version::{MinReader, ReadVersion, Verdict, Versions, WriteVersion};
 
 /// What became of the start of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +57,13 @@ pub enum Blocker {
         /// What it would have to know.
         min_reader: MinReader,
     },
-    /// Records are in a shape that this release is about to drop.
+    /// Records are in a shape that this release drops and cannot read any more: older releases
+    /// could, and it takes their way back.
     OldShape {
-        /// How many courses hold one.
+        /// How many courses hold one, or something that nobody can read.
         courses: u64,
-        /// This release reads from here on only.
-        min_reader: MinReader,
+        /// What this release reads at least.
+        read: ReadVersion,
     },
 }
 
@@ -162,19 +163,22 @@ impl Rollout<'_> {
         Err(contended(transformer))
     }
 
-    /// Courses with records that only the shape about to be dropped can read.
+    /// Courses with records that only the releases could use that are about to be shut out: below
+    /// what this one reads. What it can still read, it converts.
     fn old_shapes(self, transformer: &str, versions: &Versions) -> Result<Option<Blocker>> {
         let census = Census::take(self.store, [transformer])?;
         let tally = census.transformer(transformer);
         let needed = tally.map_or(0, |tally| {
-            let below = |version: &WriteVersion| !versions.min_reader.admits(*version);
+            let below = |version: &WriteVersion| {
+                !versions.min_reader.admits(*version) && !versions.read.accepts(*version)
+            };
             let old = tally.stored.iter().filter(|(version, _)| below(version));
             old.map(|(_, found)| found.count).sum::<u64>()
         });
         let courses = needed + census.unreadable.count;
         Ok((courses > 0).then_some(Blocker::OldShape {
             courses,
-            min_reader: versions.min_reader,
+            read: versions.read,
         }))
     }
 
@@ -340,13 +344,10 @@ impl fmt::Display for Blocker {
                 "worker {} ({}) knows version {write} and could not decode what needs {min_reader}",
                 member.worker, member.release
             ),
-            Self::OldShape {
-                courses,
-                min_reader,
-            } => write!(
+            Self::OldShape { courses, read } => write!(
                 f,
-                "{courses} stored records are below version {min_reader}, whose shape this \
-                 release has dropped: an earlier release must collect them first"
+                "{courses} stored records are below version {read}, in a shape that this release \
+                 drops and cannot read any more: one that reads them must collect them first"
             ),
         }
     }

@@ -40,6 +40,8 @@ pub(crate) struct Model {
     /// What a gate was acknowledged for in this place.
     opened: PerTransformer,
     gates: PerTransformer,
+    /// As they were before what was observed last.
+    old_gates: PerTransformer,
     /// The second transformer was acknowledged to be gone.
     is_retired: bool,
     claims: Vec<Held>,
@@ -56,9 +58,7 @@ pub(crate) struct Model {
 pub(crate) struct Before {
     members: Vec<Member>,
     floors: PerTransformer,
-    gates: PerTransformer,
-    /// The least WRITE that can decode all that is stored.
-    min_readers: [u32; TRANSFORMERS.len()],
+    rows: [Option<Row>; COURSES],
     deletions: [u32; COURSES],
     contents: [u32; COURSES],
 }
@@ -96,6 +96,10 @@ struct Row {
 }
 
 /// A claim of a process.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them is noted by itself"
+)]
 struct Held {
     process: u32,
     /// The operation that was given it.
@@ -154,6 +158,7 @@ impl Model {
             started: Default::default(),
             opened: Default::default(),
             gates: Default::default(),
+            old_gates: Default::default(),
             is_retired: false,
             claims: Vec::new(),
             untold: BTreeSet::new(),
@@ -170,16 +175,10 @@ impl Model {
             let floor = self.floors.get(TRANSFORMERS[transformer]);
             floor.map(|floor| floor.version.get())
         };
-        let min_reader = |transformer: usize| {
-            let rows = self.courses.iter().filter_map(|course| course.row.as_ref());
-            let records = rows.filter_map(|row| row.records[transformer]);
-            records.map(|(_, min_reader)| min_reader).max().unwrap_or(1)
-        };
         Before {
             members: self.members.clone(),
             floors: std::array::from_fn(floor),
-            gates: self.gates,
-            min_readers: std::array::from_fn(min_reader),
+            rows: std::array::from_fn(|course| self.courses[course].row.clone()),
             deletions: std::array::from_fn(|course| self.courses[course].deletions),
             contents: std::array::from_fn(|course| contents.of(course).number),
         }
@@ -257,6 +256,7 @@ impl Model {
     /// What was committed, one after the other.
     pub(crate) fn observe(&mut self, log: Log, by: Option<&Began>, now: Timestamp) -> Check {
         self.now = now;
+        self.old_gates = self.gates;
         // First: floors never go down, so those of the end let in all that was let in before.
         if log.rollout_changed {
             self.rollout_changed()?;
@@ -297,7 +297,7 @@ impl Model {
         let before = self.courses[number].row.clone();
         // Who is refused takes a reservation back, lease or not.
         if before.is_some() || after.is_some() {
-            self.check_writer(key, by)?;
+            Self::check_writer(key, by)?;
         }
         match (&before, &after) {
             (None, None) => {}
@@ -320,7 +320,7 @@ impl Model {
     }
 
     /// Who has lost its lease cannot write any more, unless it joins again.
-    fn check_writer(&self, key: &CourseKey, by: Option<&Began>) -> Check {
+    fn check_writer(key: &CourseKey, by: Option<&Began>) -> Check {
         let Some(by) = by else { return Ok(()) };
         let lease = by.process.manager.lease().ok();
         let has_joined = lease != by.lease;
@@ -546,10 +546,10 @@ impl Model {
             (Operation::Update { course }, Answer::Updated(updated)) => {
                 self.published(course.into(), updated.published.as_ref(), began)?;
             }
-            (Operation::Write { course, manner }, Answer::Written(published)) => {
-                if manner != Manner::Buffered {
-                    self.published(course.into(), Some(published), began)?;
-                }
+            (Operation::Write { course, manner }, Answer::Written(published))
+                if manner != Manner::Buffered =>
+            {
+                self.published(course.into(), Some(published), began)?;
             }
             (Operation::Read { .. }, Answer::Read(seen)) => {
                 Self::check_seen(began, seen)?;
@@ -569,7 +569,6 @@ impl Model {
             (_, Answer::Claimed(Claimed::Task(claim))) => {
                 self.claimed(claim.course(), began)?;
                 let lease = began.lease.clone();
-                let lease = lease.or_else(|| began.process.manager.lease().ok());
                 self.claims.push(Held {
                     process: began.process.number(),
                     number: began.number,
@@ -607,6 +606,7 @@ impl Model {
         let told = || format!("{} {}: {error}", began.process.worker, began.operation);
         let process = began.process.number();
         let has_lease = began.lease.is_some()
+            && !began.rejoins
             && !self.untold.contains(&process)
             && began.process.manager.lease().ok() == began.lease
             && self.is_member(&began.process.worker)
@@ -734,18 +734,22 @@ impl Model {
 
     /// Somebody was given the task of a course.
     fn claimed(&mut self, course: &CourseKey, began: &Began) -> Check {
-        for held in self
-            .claims
-            .iter_mut()
-            .filter(|held| held.claim.course() == course)
-        {
-            if held.is_ending {
+        // One that was dead meanwhile may have lost the task before it was told that it has it.
+        let is_live = |members: &[Member]| {
+            let mut members = members.iter();
+            let member = members.find(|member| member.worker == began.process.worker);
+            member.is_some_and(|member| member.is_live(self.now))
+        };
+        let is_certain = is_live(&began.before.members) && is_live(&self.members);
+        let of_course = |held: &&mut Held| held.claim.course() == course;
+        for held in self.claims.iter_mut().filter(of_course) {
+            // A step of a worker tells late which task it had.
+            let is_later = began.operation == Operation::Work && held.since >= began.number;
+            if held.is_ending || is_later || (held.was_dead && !is_certain) {
                 held.may_be_lost = true;
                 continue;
             }
-            // A step of a worker tells late which task it had.
-            if began.operation == Operation::Work && held.since >= began.number {
-                held.may_be_lost = true;
+            if !is_certain {
                 continue;
             }
             let may_be_taken = held.was_dead || held.may_be_lost || held.is_lost;
@@ -816,16 +820,32 @@ impl Model {
         })?;
         let opened = &mut self.opened[transformer];
         *opened = (*opened).max(Some(target));
-        if began.before.gates[transformer] >= Some(target) {
+        // Whoever opened it has answered for it.
+        if self.old_gates[transformer] >= Some(target) {
             return Ok(());
         }
-        let min_reader = began.before.min_readers[transformer];
+        // What was there from the beginning to the end must have been counted.
+        let both = began.before.rows.iter().zip(&self.courses);
+        let pairs = both.filter_map(|(old, course)| old.as_ref().zip(course.row.as_ref()));
+        let counted = pairs.filter(|(old, new)| old.generation == new.generation);
+        let counted: Vec<_> = counted.collect();
+        for (old, new) in &counted {
+            let fails = |row: &Row| row.failures[transformer].is_some();
+            must(!fails(old) || !fails(new), || {
+                format!("the gate {name}@{target} was opened, and it fails: {new:?}")
+            })?;
+        }
+        let min_reader = |row: &Row| row.records[transformer].map(|(_, min_reader)| min_reader);
+        let least = counted
+            .iter()
+            .map(|(old, new)| min_reader(old).min(min_reader(new)));
+        let min_reader = least.max().flatten();
         for member in self.still_there(began) {
             let write = member
                 .transformers
                 .get(name)
                 .map(|versions| versions.write.get());
-            let is_lost = write.is_some_and(|write| write < min_reader);
+            let is_lost = write.is_some_and(|write| Some(write) < min_reader);
             must(!is_lost || !member.is_live(self.now), || {
                 let worker = &member.worker;
                 format!("the gate {name}@{target} was opened, and {worker} cannot decode it")

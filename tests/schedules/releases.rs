@@ -29,8 +29,11 @@ pub(crate) const WITH_BOTH: (usize, usize) = (5, 3);
 /// The last release, which has given up the second transformer, and the one before it.
 pub(crate) const WITHOUT_SECOND: (usize, usize) = (6, 4);
 
-/// What each release reads, writes and needs to be read with, by transformer.
-const RELEASES: [(&str, [Option<(u32, u32, u32)>; 2]); 7] = [
+/// READ, WRITE and `min_reader`; `None` where a release does not have the transformer.
+type Numbers = Option<(u32, u32, u32)>;
+
+/// What each release is called, and what it does with each transformer.
+const RELEASES: [(&str, [Numbers; TRANSFORMERS.len()]); 7] = [
     ("a", [Some((1, 1, 1)), None]),
     ("b", [Some((1, 2, 1)), Some((0, 1, 1))]),
     ("c", [Some((2, 3, 1)), Some((1, 1, 1))]),

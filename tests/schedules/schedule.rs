@@ -157,21 +157,22 @@ impl Writer {
             let newer = choices.below(2);
             self.join(choices, 1, release + u8::try_from(newer).expect("0 or 1"));
         }
-        for course in 0..1 + choices.below(3) {
+        for course in 0..=choices.below(3) {
             let course = u8::try_from(course).expect("few courses");
             self.publish(choices, course);
             if choices.happens(3, 4) {
-                let slot = self.slot(choices);
+                let slot = a_slot(choices);
                 self.quietly(slot, Operation::Update { course });
             }
         }
     }
 
     fn scene(&mut self, choices: &mut impl Choices) {
-        match choices.below(16) {
+        match choices.below(17) {
+            16 => self.late(choices),
             0..=2 => self.rollout(choices),
             3 | 4 => {
-                let course = self.course(choices);
+                let course = a_course(choices);
                 self.publish(choices, course);
             }
             5 | 6 => self.go_on(choices),
@@ -181,16 +182,17 @@ impl Writer {
             }
             8 => self.end(choices),
             9 => self.claimed(choices),
+            10 if choices.happens(1, 2) => self.deletion(choices),
             10 => self.retirement(choices),
             11 => {
-                let slot = self.slot(choices);
-                let release = self.release(choices);
+                let slot = a_slot(choices);
+                let release = a_release(choices);
                 self.join(choices, slot, release);
             }
             _ => {
-                for _ in 0..1 + choices.below(3) {
-                    let slot = self.slot(choices);
-                    let operation = self.operation(choices);
+                for _ in 0..=choices.below(3) {
+                    let slot = a_slot(choices);
+                    let operation = an_operation(choices);
                     self.begin(choices, slot, operation);
                 }
                 if choices.happens(1, 2) {
@@ -204,11 +206,11 @@ impl Writer {
     fn rollout(&mut self, choices: &mut impl Choices) {
         let release = choices.weighted(&[(2, 1), (3, 2), (3, 3), (1, 4)]);
         let transformer = choices.weighted(&[(3, 0), (1, 1)]);
-        let slot = self.slot(choices);
+        let slot = a_slot(choices);
         self.join(choices, slot, release);
         if choices.happens(1, 2) {
-            let course = self.course(choices);
-            let late = self.slot(choices);
+            let course = a_course(choices);
+            let late = a_slot(choices);
             let operation = choices.one_of(&[
                 Operation::Update { course },
                 Operation::Work,
@@ -217,7 +219,7 @@ impl Writer {
                     manner: Manner::Durable,
                 },
             ]);
-            let suspended = Some(self.call(choices));
+            let suspended = Some(a_call(choices));
             self.push(choices, late, operation, suspended);
         }
         match choices.below(3) {
@@ -243,10 +245,47 @@ impl Writer {
         }
     }
 
+    /// A floor is raised, and the gate asked, over a writer that was checked before.
+    fn late(&mut self, choices: &mut impl Choices) {
+        let (slot, late) = (0, 1);
+        let course = a_course(choices);
+        let older = choices.one_of(&[0_u8, 1]);
+        let name = Name::Fresh;
+        for (slot, release) in [(slot, older + 1), (late, older)] {
+            self.quietly(slot, Operation::Join { release, name });
+        }
+        match choices.below(3) {
+            0 => self.quietly(slot, Operation::Delete { course }),
+            1 => self.quietly(slot, Operation::Update { course }),
+            _ => {}
+        }
+        self.events.push(Event::Edit {
+            course,
+            fails: None,
+        });
+        // Between what it reads and what it commits.
+        let suspended = |call: u32| Some(u8::try_from(call).expect("few calls"));
+        let read = suspended(5 + choices.below(12));
+        self.push(choices, late, Operation::Update { course }, read);
+        self.events.push(Event::Pass {
+            seconds: LEASE_SECONDS + 5,
+        });
+        self.quietly(slot, Operation::Renew);
+        let start = Operation::Start { transformer: 0 };
+        let raised = suspended(3 + choices.below(8));
+        self.push(choices, slot, start, raised);
+        let gate = Operation::Gate {
+            transformer: 0,
+            back: 0,
+        };
+        self.begin(choices, slot, gate);
+        self.go_on(choices);
+    }
+
     /// Somebody has a task for a while.
     fn claimed(&mut self, choices: &mut impl Choices) {
-        let slot = self.slot(choices);
-        let course = self.course(choices);
+        let slot = a_slot(choices);
+        let course = a_course(choices);
         self.begin(choices, slot, Operation::Enqueue { course });
         self.begin(choices, slot, Operation::Claim);
         for _ in 0..choices.below(4) {
@@ -256,22 +295,45 @@ impl Writer {
                 }),
                 1 => self.publish(choices, course),
                 2 => {
-                    let other = self.slot(choices);
+                    let other = a_slot(choices);
                     self.begin(choices, other, Operation::Renew);
                     self.begin(choices, other, Operation::Claim);
                 }
                 _ => {
-                    let (other, operation) = (self.slot(choices), self.operation(choices));
+                    let (other, operation) = (a_slot(choices), an_operation(choices));
                     self.begin(choices, other, operation);
                 }
             }
         }
-        let ending = self.ending(choices);
+        let ending = an_ending(choices);
         self.begin(choices, slot, Operation::End(ending));
     }
 
+    /// A course is deleted while others are about to store it.
+    fn deletion(&mut self, choices: &mut impl Choices) {
+        let course = a_course(choices);
+        if choices.happens(1, 2) {
+            self.quietly(0, Operation::Delete { course });
+            self.publish(choices, course);
+        }
+        for slot in 0..2 {
+            let manner = Manner::Durable;
+            let update = Operation::Update { course };
+            let writer = choices.one_of(&[update, Operation::Write { course, manner }]);
+            let suspended = Some(a_call(choices));
+            self.push(choices, slot, writer, suspended);
+        }
+        let slot = a_slot(choices);
+        self.begin(choices, slot, Operation::Delete { course });
+        self.go_on(choices);
+        if choices.happens(1, 2) {
+            self.publish(choices, course);
+            self.go_on(choices);
+        }
+    }
+
     fn retirement(&mut self, choices: &mut impl Choices) {
-        let slot = self.slot(choices);
+        let slot = a_slot(choices);
         let release = choices.weighted(&[(1, 0), (2, 4)]);
         self.join(choices, slot, release);
         for other in (0..SLOTS).filter(|other| *other != slot) {
@@ -287,7 +349,7 @@ impl Writer {
         let fails = fails.then(|| u8::try_from(choices.below(2)).expect("0 or 1"));
         self.events.push(Event::Edit { course, fails });
         if choices.happens(7, 8) {
-            let slot = self.slot(choices);
+            let slot = a_slot(choices);
             self.begin(choices, slot, Operation::Announce { course });
         }
     }
@@ -307,62 +369,23 @@ impl Writer {
             0 | 1 if self.has_crashes => Event::Crash,
             2 if self.has_crashes => Event::Move,
             _ => Event::Kill {
-                slot: self.slot(choices),
+                slot: a_slot(choices),
             },
         };
         self.events.push(end);
     }
 
     fn go_on(&mut self, choices: &mut impl Choices) {
-        for _ in 0..1 + choices.below(3) {
+        for _ in 0..=choices.below(3) {
             let which = u8::try_from(choices.below(3)).expect("below 3");
             let calls = choices.weighted(&[(3, 1), (3, 3), (2, 7), (3, u8::MAX)]);
             self.events.push(Event::GoOn { which, calls });
         }
     }
 
-    fn operation(&mut self, choices: &mut impl Choices) -> Operation {
-        let course = self.course(choices);
-        let transformer = choices.weighted(&[(2, 0), (1, 1)]);
-        match choices.below(40) {
-            0..=6 => Operation::Work,
-            7..=9 => Operation::Update { course },
-            10..=12 => Operation::Read { course },
-            13..=16 => Operation::Write {
-                course,
-                manner: choices.one_of(&[Manner::Durable, Manner::Buffered, Manner::Part]),
-            },
-            17..=19 => Operation::Claim,
-            20..=22 => Operation::End(self.ending(choices)),
-            23 | 24 => Operation::Start { transformer },
-            25..=28 => Operation::Gate {
-                transformer,
-                back: u8::try_from(choices.below(3)).expect("below 3"),
-            },
-            29 | 30 => Operation::Renew,
-            31 => Operation::Leave,
-            32 => Operation::RemoveExpired,
-            33 => Operation::Enqueue { course },
-            34 => Operation::Announce { course },
-            35 => Operation::Delete { course },
-            36 => Operation::Retire,
-            37 => Operation::Pause,
-            38 => Operation::Resume,
-            _ => Operation::Retry,
-        }
-    }
-
-    fn ending(&mut self, choices: &mut impl Choices) -> Ending {
-        choices.weighted(&[
-            (3, Ending::Complete),
-            (1, Ending::Fail),
-            (1, Ending::GiveBack),
-        ])
-    }
-
     fn begin(&mut self, choices: &mut impl Choices, slot: u8, operation: Operation) {
         let suspended = choices.happens(self.suspends, 8);
-        let suspended = suspended.then(|| self.call(choices));
+        let suspended = suspended.then(|| a_call(choices));
         self.push(choices, slot, operation, suspended);
     }
 
@@ -387,7 +410,7 @@ impl Writer {
         let is_troubled = self.has_trouble && choices.happens(1, 6);
         let trouble = is_troubled.then(|| {
             let how = choices.one_of(&[Trouble::Fails, Trouble::AnswerLost]);
-            (self.call(choices), how)
+            (a_call(choices), how)
         });
         self.events.push(Event::Begin {
             slot,
@@ -396,24 +419,6 @@ impl Writer {
             trouble,
             scans: u8::try_from(choices.below(256)).expect("below 256"),
         });
-    }
-
-    /// Operations make some dozen calls; the first ones decide more.
-    fn call(&mut self, choices: &mut impl Choices) -> u8 {
-        let end = choices.one_of(&[4, 10, 20, 32]);
-        u8::try_from(choices.below(end)).expect("below 32")
-    }
-
-    fn slot(&mut self, choices: &mut impl Choices) -> u8 {
-        choices.weighted(&[(4, 0), (4, 1), (2, 2), (1, 3)])
-    }
-
-    fn course(&mut self, choices: &mut impl Choices) -> u8 {
-        choices.weighted(&[(4, 0), (2, 1), (1, 2)])
-    }
-
-    fn release(&mut self, choices: &mut impl Choices) -> u8 {
-        choices.weighted(&[(4, 0), (6, 1), (6, 2), (6, 3), (2, 4), (1, 5), (1, 6)])
     }
 }
 
@@ -516,6 +521,63 @@ impl fmt::Display for Operation {
             Self::Retry => f.write_str("retries what is in quarantine"),
         }
     }
+}
+
+fn an_operation(choices: &mut impl Choices) -> Operation {
+    let course = a_course(choices);
+    let transformer = choices.weighted(&[(2, 0), (1, 1)]);
+    match choices.below(40) {
+        0..=6 => Operation::Work,
+        7..=9 => Operation::Update { course },
+        10..=12 => Operation::Read { course },
+        13..=16 => Operation::Write {
+            course,
+            manner: choices.one_of(&[Manner::Durable, Manner::Buffered, Manner::Part]),
+        },
+        17..=19 => Operation::Claim,
+        20..=22 => Operation::End(an_ending(choices)),
+        23 | 24 => Operation::Start { transformer },
+        25..=28 => Operation::Gate {
+            transformer,
+            back: u8::try_from(choices.below(3)).expect("below 3"),
+        },
+        29 | 30 => Operation::Renew,
+        31 => Operation::Leave,
+        32 => Operation::RemoveExpired,
+        33 => Operation::Enqueue { course },
+        34 => Operation::Announce { course },
+        35 => Operation::Delete { course },
+        36 => Operation::Retire,
+        37 => Operation::Pause,
+        38 => Operation::Resume,
+        _ => Operation::Retry,
+    }
+}
+
+fn an_ending(choices: &mut impl Choices) -> Ending {
+    choices.weighted(&[
+        (3, Ending::Complete),
+        (1, Ending::Fail),
+        (1, Ending::GiveBack),
+    ])
+}
+
+/// Operations make some dozen calls; the first ones decide more.
+fn a_call(choices: &mut impl Choices) -> u8 {
+    let end = choices.one_of(&[4, 10, 20, 32]);
+    u8::try_from(choices.below(end)).expect("below 32")
+}
+
+fn a_slot(choices: &mut impl Choices) -> u8 {
+    choices.weighted(&[(4, 0), (4, 1), (2, 2), (1, 3)])
+}
+
+fn a_course(choices: &mut impl Choices) -> u8 {
+    choices.weighted(&[(4, 0), (2, 1), (1, 2)])
+}
+
+fn a_release(choices: &mut impl Choices) -> u8 {
+    choices.weighted(&[(4, 0), (6, 1), (6, 2), (6, 3), (2, 4), (1, 5), (1, 6)])
 }
 
 /// Numbers of courses in schedules fit.

@@ -44,6 +44,7 @@ pub(crate) struct World<'t> {
     suspended: Vec<Suspended>,
     numbers: u64,
     model: Model,
+    reached: Reached,
 }
 
 pub(crate) struct Process {
@@ -65,8 +66,10 @@ pub(crate) struct Began {
     pub(crate) operation: Operation,
     pub(crate) process: Arc<Process>,
     pub(crate) now: Timestamp,
-    /// `None` before the process has joined, and while it joins again.
+    /// `None` before the process has joined.
     pub(crate) lease: Option<Lease>,
+    /// The process may be joining again at the same time.
+    pub(crate) rejoins: bool,
     pub(crate) before: Before,
     /// The claim that it is to end, and the operation that was given it.
     pub(crate) claim: Option<(u64, Claim)>,
@@ -105,13 +108,65 @@ pub(crate) struct Seen {
     pub(crate) stamps: BTreeMap<&'static str, Option<Stamped>>,
 }
 
+/// How often the schedules came to what they are for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reached(pub(crate) BTreeMap<&'static str, u64>);
+
+/// What enough schedules come to.
+pub(crate) const TO_BE_REACHED: [&str; 10] = [
+    "calls failed",
+    "claims lost",
+    "conflicts",
+    "gates opened",
+    "operations cut off",
+    "operations suspended",
+    "refused by a floor",
+    "refused without a lease",
+    "rollouts started",
+    "transformers retired",
+];
+
 /// Does what the schedule says, and then lets everything recover.
-pub(crate) fn run(schedule: &Schedule, threads: &mut Threads) -> Result<(), Violation> {
+pub(crate) fn run(schedule: &Schedule, threads: &mut Threads) -> Result<Reached, Violation> {
     let mut world = World::new(threads);
     for event in &schedule.0 {
         world.happen(event)?;
     }
-    world.recover()
+    let reached = world.reached.clone();
+    world.recover()?;
+    Ok(reached)
+}
+
+impl Reached {
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (what, times) in &other.0 {
+            *self.0.entry(what).or_default() += times;
+        }
+    }
+
+    fn once(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    fn succeeded(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Ended(ClaimEnd::Lost) => self.once("claims lost"),
+            Answer::Judged(GateAnswer::Open(_)) => self.once("gates opened"),
+            Answer::Started(Start::Started { .. }) => self.once("rollouts started"),
+            Answer::Retired(Retire::Retired { .. }) => self.once("transformers retired"),
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, kind: ErrorKind) {
+        match kind {
+            ErrorKind::Storage => self.once("calls failed"),
+            ErrorKind::Conflict => self.once("conflicts"),
+            ErrorKind::Fenced => self.once("refused by a floor"),
+            ErrorKind::NoLease => self.once("refused without a lease"),
+            _ => {}
+        }
+    }
 }
 
 impl<'t> World<'t> {
@@ -128,6 +183,7 @@ impl<'t> World<'t> {
             threads,
             suspended: Vec::new(),
             numbers: 0,
+            reached: Reached::default(),
         }
     }
 
@@ -209,8 +265,8 @@ impl<'t> World<'t> {
             return Ok(None);
         }
         let mut others = self.suspended.iter().filter(of_process);
-        let joins = others.any(|other| other.began.operation == Operation::Renew);
-        let lease = process.manager.lease().ok().filter(|_| !joins);
+        let rejoins = others.any(|other| other.began.operation == Operation::Renew);
+        let lease = process.manager.lease().ok();
         let claim = match operation {
             Operation::End(_) => match self.model.take_claim(process.number) {
                 Some(claim) => Some(claim),
@@ -233,6 +289,7 @@ impl<'t> World<'t> {
             process: Arc::clone(&process),
             now: self.now,
             lease,
+            rejoins,
             before: self.model.before(&self.contents),
             claim: claim.clone(),
         };
@@ -267,6 +324,7 @@ impl<'t> World<'t> {
     ) -> Result<Option<Answer>, Violation> {
         match report {
             Report::Suspended(place) => {
+                self.reached.once("operations suspended");
                 let observed = self.observe(Some(&began));
                 self.suspended.push(Suspended {
                     fiber,
@@ -299,10 +357,12 @@ impl<'t> World<'t> {
         self.model.observe(log, Some(began), self.now)?;
         let answer = match answer {
             Ok(answer) => {
+                self.reached.succeeded(&answer);
                 self.model.succeeded(began, &answer)?;
                 Some(answer)
             }
             Err(error) => {
+                self.reached.failed(error.kind());
                 self.model.failed(began, &error, ended.was_troubled)?;
                 None
             }
@@ -361,6 +421,7 @@ impl<'t> World<'t> {
         let report = suspended.fiber.go_on(Leave::Dead);
         self.threads.0.push(suspended.fiber);
         self.model.cut_off(&suspended.began);
+        self.reached.once("operations cut off");
         match report {
             Report::Ended(Ended { answer: Ok(_), .. }) => Ok(()),
             Report::Ended(Ended {
@@ -407,7 +468,7 @@ impl<'t> World<'t> {
             }
             self.roll_out(release)?;
         }
-        for (transformer, _) in self.transformers_of(last) {
+        for (transformer, _) in transformers_of(last) {
             let back = 0;
             match self.quietly(Operation::Gate { transformer, back })? {
                 Some(Answer::Judged(GateAnswer::Open(_))) => {}
@@ -422,14 +483,6 @@ impl<'t> World<'t> {
         }
         self.model.check_end(&self.contents, last)?;
         self.end_all()
-    }
-
-    fn transformers_of(&self, release: usize) -> Vec<(u8, courseblocks::Versions)> {
-        let versions = (0_u8..).zip(TRANSFORMERS).map(|(transformer, _)| {
-            let versions = ALL[release].versions(transformer.into());
-            versions.map(|versions| (transformer, versions))
-        });
-        versions.flatten().collect()
     }
 
     fn take_over(&mut self, release: usize, is_without_second: bool) -> Result<(), Violation> {
@@ -474,7 +527,7 @@ impl<'t> World<'t> {
 
     /// Raises all floors and works until there is nothing left to do.
     fn roll_out(&mut self, release: usize) -> Result<(), Violation> {
-        for (transformer, _) in self.transformers_of(release) {
+        for (transformer, _) in transformers_of(release) {
             match self.quietly(Operation::Start { transformer })? {
                 Some(Answer::Started(Start::Started { .. })) => {}
                 Some(Answer::Started(Start::Refused(blockers))) => {
@@ -560,6 +613,14 @@ fn end(process: Arc<Process>) {
         }),
         conditions,
     );
+}
+
+fn transformers_of(release: usize) -> Vec<(u8, courseblocks::Versions)> {
+    let versions = (0_u8..).zip(TRANSFORMERS).map(|(transformer, _)| {
+        let versions = ALL[release].versions(transformer.into());
+        versions.map(|versions| (transformer, versions))
+    });
+    versions.flatten().collect()
 }
 
 fn policy() -> RetryPolicy {
@@ -703,7 +764,7 @@ fn seen(collected: &CollectedCourse, names: &[&'static str]) -> Result<Seen> {
     let structure = collected.structure();
     let blocks = structure.blocks().map(|block| structure.key(block));
     let child = blocks
-        .map(|key| key.to_string())
+        .map(ToString::to_string)
         .find(|key| key.contains("html"));
     let content = child.as_deref().and_then(|child| child.rsplit('@').next());
     let content = content.and_then(|name| name.rsplit_once('-'));

@@ -181,8 +181,7 @@ pub(super) fn ending(blockers: &[Blocker], then: Option<String>) -> Advice {
     let ends = members.map(|member| member.expires_at).max();
     let text = match ends {
         Some(ends) => format!(
-            "end these workers; one that is dead already counts as alive until its lease ends, the \
-             last one at {}",
+            "end these workers; a dead one counts as alive until its lease ends (the last one at {})",
             to_the_second(ends)
         ),
         None => "have these courses collected by the release before this one".to_owned(),

@@ -7,7 +7,7 @@ use crate::key::CourseKey;
 use crate::rollout::{Blocker, FailingCourse, Found, OpenGate, Reason};
 use crate::store::Member;
 use crate::timestamp::Timestamp;
-use crate::version::{MinReader, WriteVersion};
+use crate::version::{MinReader, ReadVersion, WriteVersion};
 
 /// A gate that was found open.
 #[derive(Debug, Serialize)]
@@ -74,6 +74,9 @@ pub(super) struct BlockerAnswer {
     lease_ends: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     min_reader: Option<MinReader>,
+    /// What this release reads at least, where it could not read what is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<ReadVersion>,
     #[serde(skip_serializing_if = "Option::is_none")]
     courses: Option<u64>,
 }
@@ -221,13 +224,10 @@ impl BlockerAnswer {
                 min_reader: Some(*min_reader),
                 ..Self::default()
             },
-            Blocker::OldShape {
-                courses,
-                min_reader,
-            } => Self {
+            Blocker::OldShape { courses, read } => Self {
                 blocker: "old_shape",
                 text,
-                min_reader: Some(*min_reader),
+                read: Some(*read),
                 courses: Some(*courses),
                 ..Self::default()
             },
