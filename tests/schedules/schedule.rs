@@ -168,8 +168,9 @@ impl Writer {
     }
 
     fn scene(&mut self, choices: &mut impl Choices) {
-        match choices.below(17) {
+        match choices.below(18) {
             16 => self.late(choices),
+            17 => self.reading(choices),
             0..=2 => self.rollout(choices),
             3 | 4 => {
                 let course = a_course(choices);
@@ -282,6 +283,22 @@ impl Writer {
         self.go_on(choices);
     }
 
+    /// A course is stored while it is being read.
+    fn reading(&mut self, choices: &mut impl Choices) {
+        let course = a_course(choices);
+        let (reader, writer) = (0, 1);
+        let fails = None;
+        self.events.push(Event::Edit { course, fails });
+        self.quietly(writer, Operation::Update { course });
+        let suspended = u8::try_from(choices.below(4)).expect("below 4");
+        self.push(choices, reader, Operation::Read { course }, Some(suspended));
+        for _ in 0..=choices.below(2) {
+            self.events.push(Event::Edit { course, fails });
+        }
+        self.begin(choices, writer, Operation::Update { course });
+        self.go_on(choices);
+    }
+
     /// Somebody has a task for a while.
     fn claimed(&mut self, choices: &mut impl Choices) {
         let slot = a_slot(choices);
@@ -336,12 +353,32 @@ impl Writer {
         let slot = a_slot(choices);
         let release = choices.weighted(&[(1, 0), (2, 4)]);
         self.join(choices, slot, release);
+        if choices.happens(1, 3) {
+            self.retire_late(choices, slot);
+            return;
+        }
         for other in (0..SLOTS).filter(|other| *other != slot) {
             if choices.happens(5, 6) {
                 self.begin(choices, other, Operation::Leave);
             }
         }
         self.begin(choices, slot, Operation::Retire);
+    }
+
+    /// A transformer is retired while somebody still rolls it out.
+    fn retire_late(&mut self, choices: &mut impl Choices, slot: u8) {
+        let suspended = u8::try_from(choices.below(16)).expect("below 16");
+        self.push(choices, slot, Operation::Retire, Some(suspended));
+        let other = (slot + 1) % SLOTS;
+        let release = choices.one_of(&[1, 3]);
+        self.join(choices, other, release);
+        let course = a_course(choices);
+        self.begin(choices, other, Operation::Update { course });
+        self.begin(choices, other, Operation::Start { transformer: 1 });
+        for other in (0..SLOTS).filter(|other| *other != slot) {
+            self.quietly(other, Operation::Leave);
+        }
+        self.go_on(choices);
     }
 
     fn publish(&mut self, choices: &mut impl Choices, course: u8) {
