@@ -673,6 +673,109 @@ fn a_retirement_that_breaks_off_anywhere_is_finished_by_the_next_one() {
 }
 
 #[test]
+fn a_gate_that_is_judged_while_its_transformer_is_retired_stays_closed() {
+    for moment in 0.. {
+        let world = World::<Meddling>::new(2);
+        let both = world.release_of(&[&world.t, &world.u]);
+        collect_all(&both);
+        world.start_fully(&both, "t");
+        // The other gate stays as it is.
+        world.start_fully(&both, "u");
+        assert!(world.ask(&both, "u", 1).is_open());
+        drop(both);
+        let operator = world.release_of(&[&world.u]);
+        let (store, lease) = (world.store.clone(), operator.lease().unwrap());
+        let slipped_in = world.engine.slip_in(moment, move || {
+            let retired = Rollout::new(&store).retire(&lease, "t", at(0), |_| {});
+            assert!(matches!(retired.unwrap(), Retire::Retired { .. }));
+        });
+        let reasons = world.reasons(&operator, "t", 1);
+        if !slipped_in.happened() {
+            assert!(moment > 3);
+            assert_eq!(reasons, []);
+            return;
+        }
+        assert_ne!(reasons, [], "at {moment}");
+    }
+}
+
+#[test]
+fn a_late_put_of_what_is_retired_leaves_nothing_behind() {
+    // Of a course that is stored without it, and of one that is not stored.
+    for number in [0, 1] {
+        for moment in 0.. {
+            let engine = Arc::new(Meddling::default());
+            let store = Arc::new(Store::with_engine(engine.clone()));
+            let late = lease_for(&store, [("t", versions(1, 1))]);
+            // Otherwise nothing would be known of it.
+            put(&store, &late, 2, "v1", 1);
+            let mut without = publication("v1", 1);
+            without.records.clear();
+            let (base, _) = store.base(&late, &course(0)).unwrap();
+            let published = store.publish(&late, &base, &without, Durability::Durable);
+            published.unwrap();
+            let operator = lease_for(&store, []);
+            let (base, _) = store.base(&late, &course(number)).unwrap();
+            let slipped_in = {
+                let (store, late) = (store.clone(), late.clone());
+                engine.slip_in(moment, move || {
+                    Fleet::new(&store).leave(&late).unwrap();
+                    let retired = Rollout::new(&store).retire(&operator, "t", at(0), |_| {});
+                    assert!(matches!(retired.unwrap(), Retire::Retired { .. }));
+                })
+            };
+            let put = store.publish(&late, &base, &publication("v2", 1), Durability::Durable);
+            if !slipped_in.happened() {
+                assert!(moment > 3);
+                break;
+            }
+            put.unwrap_err();
+            engine.before.set(|| Ok(()));
+            for row in store.courses() {
+                let entry = row.unwrap().1.unwrap();
+                assert!(entry.record("t").is_none(), "at {moment}");
+            }
+        }
+    }
+}
+
+/// A crashed worker is in nobody's way once its lease has expired, whether the floor is there or not.
+#[test]
+fn a_start_removes_those_who_are_dead_and_tells_who_they_were() {
+    let world = World::<MemoryEngine>::stored(1, versions(1, 1));
+    let b = world.release(versions(1, 2));
+    for (number, from) in [(1, None), (2, Some(version(2)))] {
+        let courses = world.courses.clone();
+        let dead = Manager::new(world.store.clone(), registry(&[&world.t]), courses);
+        let name = format!("dead {number}");
+        dead.join(&name, "old", Duration::from_secs(10), at(0))
+            .unwrap();
+        let lease = b.lease().unwrap();
+        let start = |now| world.rollout().start(&lease, "t", now, |_| {}).unwrap();
+        // A floor that is there holds off nobody.
+        let early = start(at(9));
+        assert_eq!(matches!(early, Start::Refused(_)), from.is_none());
+        let Start::Started {
+            from: was, expired, ..
+        } = start(at(10))
+        else {
+            panic!("it is dead");
+        };
+        assert_eq!(was, from);
+        let names: Vec<_> = expired.iter().map(|member| &member.worker).collect();
+        assert_eq!(names, [&name]);
+        assert_eq!(dead.lease().unwrap().worker(), name);
+        let renewed = Fleet::new(&world.store).renew(&dead.lease().unwrap(), at(10));
+        assert_eq!(renewed.unwrap_err().kind(), ErrorKind::NoLease);
+    }
+    let expired = world.events();
+    let expired = expired
+        .iter()
+        .filter(|event| matches!(event, Event::WorkerExpired { .. }));
+    assert_eq!(expired.count(), 2);
+}
+
+#[test]
 fn a_transformer_in_use_is_not_retired() {
     let world = World::<MemoryEngine>::stored(2, versions(1, 1));
     let user = world.release(versions(1, 1));

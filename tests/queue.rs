@@ -548,6 +548,21 @@ fn a_course_that_is_put_on_at_whatever_moment_of_its_end_is_collected_once_more(
 }
 
 #[test]
+fn a_claim_at_whatever_moment_of_a_change_of_its_task_is_not_lost() {
+    let claim_now = |store: &Store| {
+        let other = worker(store);
+        claim(store, &other, at(1))
+    };
+    let nothing = |_: &Store, _: &Lease| ();
+    let enqueue = |store: &Store, _: &Lease, (): &()| put_on(store, "a", Priority::Backfill);
+    at_every_moment(&["a"], nothing, enqueue, claim_now, |store, _, claim| {
+        let completion = Queue::new(store).complete(&claim, at(1)).unwrap();
+        assert_eq!(completion, Completion::Again);
+        assert_eq!(tasks(store, at(1)).len(), 1);
+    });
+}
+
+#[test]
 fn however_many_work_at_once_each_task_is_collected_once() {
     const TASKS: usize = 200;
     engines::on_each(|engine, _| {

@@ -208,3 +208,79 @@ impl Found {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(version: u32) -> WriteVersion {
+        WriteVersion::new(version).unwrap()
+    }
+
+    fn found(count: u64) -> Found {
+        Found {
+            count,
+            examples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_below_a_version_is_older_missing_or_failing_without_a_record() {
+        #[track_caller]
+        fn check(target: u32, expected: u64) {
+            let tally = Tally {
+                stored: [
+                    (version(1), found(3)),
+                    (version(2), found(5)),
+                    (version(4), found(7)),
+                ]
+                .into(),
+                missing: found(11),
+                failing: 20,
+                failing_without_record: 13,
+                ..Tally::default()
+            };
+            assert_eq!(tally.below(version(target)), expected, "{target}");
+        }
+
+        check(1, 24);
+        check(2, 27);
+        check(3, 32);
+        check(4, 32);
+        check(5, 39);
+    }
+
+    #[test]
+    fn what_was_last_checked_before_an_epoch_is_counted_with_some_examples() {
+        let course = |number| -> CourseKey {
+            let course = format!("course-v1:Org+Course+{number}");
+            course.parse().unwrap()
+        };
+        let mut census = Census::default();
+        // The epochs of floors that were raised nine times.
+        let mut floors = crate::store::Floors::default();
+        let mut epochs = vec![floors.epoch()];
+        for write in 1..10 {
+            let floor = crate::store::Floor {
+                version: version(write),
+                min_reader: MinReader::ANY,
+                epoch: FloorEpoch::default(),
+                raised_at: crate::timestamp::Timestamp::MIN,
+                raised_by: "w".to_owned(),
+                is_retired: false,
+            };
+            floors.raise("t", floor);
+            epochs.push(floors.epoch());
+        }
+        for (number, epoch) in epochs.iter().enumerate() {
+            let counted = census.epochs.entry(*epoch).or_default();
+            counted.add(&course(number));
+            counted.add(&course(number + 100));
+        }
+        assert_eq!(census.unsealed(epochs[0]), Found::default());
+        let two = census.unsealed(epochs[1]);
+        assert_eq!((two.count, two.examples), (2, vec![course(0), course(100)]));
+        let all = census.unsealed(epochs[9]);
+        assert_eq!((all.count, all.examples.len()), (18, MAX_EXAMPLES));
+    }
+}

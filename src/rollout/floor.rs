@@ -352,3 +352,117 @@ impl fmt::Display for Blocker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::version::ReadVersion;
+
+    fn version(version: u32) -> WriteVersion {
+        WriteVersion::new(version).unwrap()
+    }
+
+    fn versions(write: u32, min_reader: u32) -> Versions {
+        Versions {
+            min_reader: MinReader::new(version(min_reader)),
+            ..Versions::new(ReadVersion::new(1), version(write))
+        }
+    }
+
+    /// A worker that writes this, or does not know the transformer.
+    fn member(write: Option<u32>) -> Member {
+        let versions = write.map(|write| ("t".to_owned(), versions(write, 1)));
+        Member {
+            worker: "w".to_owned(),
+            release: "r".to_owned(),
+            transformers: versions.into_iter().collect(),
+            joined_at: Timestamp::MIN,
+            renewed_at: Timestamp::MIN,
+            expires_at: Timestamp::MAX,
+            lasts: Duration::MAX,
+            token: 1,
+        }
+    }
+
+    fn floor((write, min_reader): (u32, u32)) -> Floor {
+        Floor {
+            version: version(write),
+            min_reader: MinReader::new(version(min_reader)),
+            epoch: FloorEpoch::default(),
+            raised_at: Timestamp::MIN,
+            raised_by: "w".to_owned(),
+            is_retired: false,
+        }
+    }
+
+    #[test]
+    fn a_floor_waits_for_those_whom_it_would_lock_out_or_leave_without_data() {
+        /// A release of this WRITE and `min_reader` raises a floor of those over one worker.
+        #[track_caller]
+        fn check(
+            release: (u32, u32),
+            old: Option<(u32, u32)>,
+            worker: Option<u32>,
+            expected: &[&str],
+        ) {
+            let member = member(worker);
+            let old = old.map(floor);
+            let release = versions(release.0, release.1);
+            let found = blockers(std::iter::once(&member), "t", &release, old.as_ref());
+            let found: Vec<_> = found
+                .iter()
+                .map(|blocker| match blocker {
+                    Blocker::WritesLess { .. } => "writes less",
+                    Blocker::CannotDecode { .. } => "cannot decode",
+                    Blocker::OldShape { .. } => "old shape",
+                })
+                .collect();
+            assert_eq!(found, expected);
+        }
+
+        check((2, 1), None, Some(2), &[]);
+        check((2, 1), None, Some(3), &[]);
+        check((2, 1), None, Some(1), &["writes less"]);
+        check((2, 1), None, None, &["writes less"]);
+        check((2, 1), Some((1, 1)), Some(1), &["writes less"]);
+        // Whoever knows nothing of it was locked out by the first floor.
+        check((2, 1), Some((1, 1)), None, &[]);
+        check((3, 1), Some((2, 1)), Some(1), &[]);
+        check((3, 1), Some((2, 1)), Some(2), &["writes less"]);
+        // Nothing is raised any more: whoever came back to an older release is in nobody's way.
+        check((2, 1), Some((2, 1)), Some(1), &[]);
+        check((3, 2), Some((3, 2)), Some(1), &[]);
+        // A reader that is locked out as a writer must still be able to read.
+        check((2, 2), Some((2, 1)), Some(1), &["cannot decode"]);
+        check(
+            (3, 3),
+            Some((2, 1)),
+            Some(2),
+            &["writes less", "cannot decode"],
+        );
+        check((3, 2), None, Some(2), &["writes less"]);
+        check((2, 2), None, None, &["writes less"]);
+        check((2, 2), Some((1, 1)), None, &[]);
+    }
+
+    #[test]
+    fn a_floor_is_there_when_neither_version_nor_shape_would_be_raised() {
+        #[track_caller]
+        fn check(release: (u32, u32), old: Option<(u32, u32)>, is_there: bool) {
+            let old = old.map(floor);
+            let release = versions(release.0, release.1);
+            assert_eq!(is_raised(old.as_ref(), &release), is_there);
+            assert_eq!(events("t", old.as_ref(), &release).is_empty(), is_there);
+        }
+
+        check((1, 1), None, false);
+        check((2, 1), Some((1, 1)), false);
+        check((2, 1), Some((2, 1)), true);
+        check((2, 2), Some((2, 1)), false);
+        check((2, 1), Some((2, 2)), true);
+        check((2, 2), Some((2, 2)), true);
+        check((1, 1), Some((2, 1)), true);
+    }
+}

@@ -230,3 +230,246 @@ impl View<'_> {
         Next::LookAtFailures
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rollout::queue::Pause;
+    use crate::store::FloorEpoch;
+    use crate::version::{MinReader, ReadVersion};
+
+    const NOW: Timestamp = Timestamp::MIN;
+
+    fn version(version: u32) -> WriteVersion {
+        WriteVersion::new(version).unwrap()
+    }
+
+    fn versions(read: u32, write: u32) -> Versions {
+        Versions::new(ReadVersion::new(read), version(write))
+    }
+
+    /// What a release with READ 1 and WRITE 2 sees of a transformer that is stored at 2 everywhere,
+    /// with the floor there.
+    struct Situation {
+        versions: Option<Versions>,
+        floor: Option<u32>,
+        is_retired: bool,
+        is_sealed: bool,
+        tally: Tally,
+        unreadable: u64,
+        queue: QueueStatus,
+        fleet: Vec<Member>,
+        gate: Option<u32>,
+    }
+
+    impl Situation {
+        fn stored(stored: u32) -> Self {
+            let tally = Tally {
+                stored: [(version(stored), found(3))].into(),
+                ..Tally::default()
+            };
+            Self {
+                versions: Some(versions(1, 2)),
+                floor: Some(2),
+                is_retired: false,
+                is_sealed: true,
+                tally,
+                unreadable: 0,
+                queue: QueueStatus::default(),
+                fleet: Vec::new(),
+                gate: None,
+            }
+        }
+
+        #[track_caller]
+        fn check(self, expected: &Next) {
+            let mut floors = Floors::default();
+            if let Some(write) = self.floor {
+                let floor = Floor {
+                    version: version(write),
+                    min_reader: MinReader::ANY,
+                    epoch: FloorEpoch::default(),
+                    raised_at: NOW,
+                    raised_by: "w".to_owned(),
+                    is_retired: self.is_retired,
+                };
+                floors.raise("t", floor);
+            }
+            let epoch = if self.is_sealed {
+                floors.epoch()
+            } else {
+                FloorEpoch::default()
+            };
+            let census = Census {
+                courses: 3,
+                unreadable: found(self.unreadable),
+                transformers: [("t".to_owned(), self.tally)].into(),
+                epochs: [(epoch, found(3))].into(),
+            };
+            let gate = self.gate.map(|target| OpenGate {
+                target: version(target),
+                opened_at: NOW,
+                opened_by: "w".to_owned(),
+                courses: 3,
+                place: "here".to_owned(),
+            });
+            let view = View {
+                name: "t",
+                versions: self.versions,
+                floors: &floors,
+                census: &census,
+                fleet: &self.fleet,
+                queue: &self.queue,
+                gate: gate.as_ref(),
+                now: NOW,
+            };
+            assert_eq!(view.status().next, *expected);
+        }
+    }
+
+    fn found(count: u64) -> Found {
+        Found {
+            count,
+            examples: Vec::new(),
+        }
+    }
+
+    fn member(write: u32, lasts: u64) -> Member {
+        let lasts = Duration::from_secs(lasts);
+        Member {
+            worker: "w".to_owned(),
+            release: "r".to_owned(),
+            transformers: [("t".to_owned(), versions(1, write))].into(),
+            joined_at: NOW,
+            renewed_at: NOW,
+            expires_at: NOW.plus(lasts),
+            lasts,
+            token: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_next_when_everything_is_stored() {
+        let situation = || Situation::stored(2);
+        situation().check(&Next::AskGate);
+        let open = |target| Situation {
+            gate: Some(target),
+            ..situation()
+        };
+        open(1).check(&Next::AskGate);
+        open(2).check(&Next::RaiseRead { target: version(2) });
+        // Its READ is there already.
+        let settled = |situation| Situation {
+            versions: Some(versions(2, 2)),
+            ..situation
+        };
+        settled(open(2)).check(&Next::Nothing);
+        settled(situation()).check(&Next::Nothing);
+        let without_floor = Situation {
+            floor: None,
+            ..situation()
+        };
+        settled(without_floor).check(&Next::Nothing);
+    }
+
+    #[test]
+    fn what_is_next_is_for_another_release() {
+        let retired = Situation {
+            is_retired: true,
+            ..Situation::stored(2)
+        };
+        retired.check(&Next::Retired);
+        let unknown = Situation {
+            versions: None,
+            ..Situation::stored(2)
+        };
+        unknown.check(&Next::NotInThisRelease);
+        Situation::stored(3).check(&Next::OlderRelease);
+        let above = Situation {
+            floor: Some(3),
+            ..Situation::stored(2)
+        };
+        above.check(&Next::OlderRelease);
+    }
+
+    #[test]
+    fn a_rollout_is_started_when_nobody_is_in_its_way() {
+        for floor in [None, Some(1)] {
+            let situation = |fleet| Situation {
+                floor,
+                fleet,
+                ..Situation::stored(1)
+            };
+            situation(Vec::new()).check(&Next::Start);
+            situation(vec![member(2, 10)]).check(&Next::Start);
+            situation(vec![member(1, 0)]).check(&Next::Start);
+            let old = member(1, 10);
+            let blocker = Blocker::WritesLess {
+                member: old.clone(),
+                write: Some(version(1)),
+            };
+            situation(vec![old]).check(&Next::EndWorkers(vec![blocker]));
+        }
+        let broken_off = Situation {
+            is_sealed: false,
+            ..Situation::stored(2)
+        };
+        broken_off.check(&Next::Start);
+    }
+
+    #[test]
+    fn workers_do_what_is_on_the_queue_and_somebody_looks_at_what_fails() {
+        let status = |ready, delayed, claimed, quarantined| QueueStatus {
+            ready,
+            delayed,
+            claimed,
+            quarantined,
+            ..QueueStatus::default()
+        };
+        let old = Situation::stored(1);
+        let unreadable = Situation {
+            unreadable: 1,
+            ..Situation::stored(2)
+        };
+        let mut missing = Situation::stored(2);
+        missing.tally.missing = found(1);
+        for situation in [&old, &unreadable, &missing] {
+            let with = |queue| Situation {
+                tally: situation.tally.clone(),
+                unreadable: situation.unreadable,
+                queue,
+                ..Situation::stored(2)
+            };
+            with(status(1, 2, 3, 4)).check(&Next::Work { tasks: 6 });
+            with(status(0, 0, 1, 0)).check(&Next::Work { tasks: 1 });
+            with(status(0, 0, 0, 1)).check(&Next::LookAtFailures);
+            with(status(0, 0, 0, 0)).check(&Next::Start);
+            let paused = QueueStatus {
+                paused: Some(Pause {
+                    by: "w".to_owned(),
+                    at: NOW,
+                }),
+                ..status(1, 0, 0, 0)
+            };
+            with(paused).check(&Next::Resume);
+        }
+        let mut failing = Situation::stored(2);
+        failing.tally.failing = 1;
+        failing.check(&Next::LookAtFailures);
+    }
+
+    #[test]
+    fn who_cannot_decode_what_is_stored_is_to_be_ended() {
+        let old = member(1, 10);
+        let blocker = Blocker::WritesLess {
+            member: old.clone(),
+            write: Some(version(1)),
+        };
+        let mut situation = Situation::stored(2);
+        situation.tally.min_reader = Some(MinReader::new(version(2)));
+        situation.fleet = vec![old];
+        situation.check(&Next::EndWorkers(vec![blocker]));
+    }
+}
