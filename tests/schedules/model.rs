@@ -546,6 +546,11 @@ impl Model {
             }
             (Operation::Delete { course }, _) => {
                 self.deletion_ended(course.into());
+                let key = &KEYS[usize::from(course)];
+                let left = self.store.check(key)?.records;
+                must(left.is_empty(), || {
+                    format!("{key} was deleted, and something is left: {left:?}")
+                })?;
                 let course = &mut self.courses[usize::from(course)];
                 course.is_gone = course.deleting == 0;
             }
