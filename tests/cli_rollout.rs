@@ -264,6 +264,37 @@ fn a_long_queue_is_listed_whole_only_on_demand() {
     assert_eq!(answer["tasks"].as_array().unwrap().len(), 13);
 }
 
+#[test]
+fn what_can_be_done_now_is_listed_before_what_failed() {
+    let program = Program::new();
+    let [first, second, third] = import_three_with(&program, registry((1, 3)));
+    enqueue(&program, ["a"]);
+    fs::rename(program.path("exports/a"), program.path("away")).unwrap();
+    // It takes the new content, fails, and leaves the others alone for 1,000 seconds.
+    let slowly = ["--jobs", "1", "--rate", "0.001/s", "--retry-delay", "1000"];
+    let mut worker = program.start(&[&["worker"][..], &slowly].concat());
+    worker.until(&format!("error: {first}: "));
+    worker.signal("INT");
+    let run = worker.run();
+    assert_eq!(
+        run.status, 1,
+        "it was asked to end, but a course failed: {run:?}"
+    );
+    assert!(
+        run.stdout
+            .ends_with("0 tasks done, 1 failed; 3 tasks are left\n"),
+        "{run:?}"
+    );
+    let tasks = tasks(&program);
+    assert_eq!(column(&tasks, "state"), ["ready", "ready", "delayed"]);
+    assert_eq!(column(&tasks, "course_key"), [second, third, first.clone()]);
+    let run = program.run(&["queue", "retry", &first]);
+    assert_eq!(
+        (run.status, run.stdout),
+        (0, format!("{first}: ready again\n"))
+    );
+}
+
 // Pausing and limiting.
 
 #[test]
