@@ -89,6 +89,7 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 mod collect;
+mod concat;
 pub mod engine;
 mod error;
 mod field;

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, fs, thread};
 
 use conformance::{SPACES, apply, get, put, scan};
@@ -385,7 +386,15 @@ fn helper_failed_write() {
     fs::rename(&blobs, &away).unwrap();
 
     let commit = || engine.commit(b"course", &commit, Durability::Durable);
-    let error = commit().unwrap_err();
+    let has_failed = AtomicBool::new(false);
+    let error = thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| check_while_failing(&engine, &has_failed));
+        }
+        let error = commit().unwrap_err();
+        has_failed.store(true, Ordering::Release);
+        error
+    });
     fs::rename(away, blobs).unwrap();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(std::error::Error::source(&error).is_some());
@@ -412,6 +421,25 @@ fn helper_failed_write() {
         ErrorKind::OpenElsewhere,
         "open already in this process",
     );
+}
+
+/// Readers that take no lock meet a commit that fails half way: they see what was there before it,
+/// or that the store has stopped.
+fn check_while_failing(engine: &SledEngine, has_failed: &AtomicBool) {
+    let mut is_stopped = false;
+    while !is_stopped {
+        let must_be_stopped = has_failed.load(Ordering::Acquire);
+        for number in 0..10 {
+            match engine.get(Key::new(Space::Records, b"course", &[number])) {
+                Ok(value) => assert_eq!(value.unwrap()[0], number, "half a commit"),
+                Err(error) => {
+                    assert!(error.to_string().contains("stopped"), "{error}");
+                    is_stopped = true;
+                }
+            }
+        }
+        assert!(is_stopped || !must_be_stopped, "read after the failure");
+    }
 }
 
 /// sled alone showed the values that it had written before the failure, after the next opening,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Commit, CommitOutcome, Durability, Engine, Item, Key, Scan, Space, Value, joined};
+use crate::concat::ROOM;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An [`Engine`] that loses everything when it is dropped.
@@ -120,9 +121,10 @@ impl MemoryEngine {
 
 impl Engine for MemoryEngine {
     fn get(&self, key: Key<'_>) -> Result<Option<Value>> {
-        let joined = key.joined()?;
+        let mut room = ROOM;
+        let joined = key.joined_in(&mut room)?;
         let state = self.operation()?;
-        let value = state.visible.map(key.space).get(&joined);
+        let value = state.visible.map(key.space).get(&*joined);
         Ok(value.cloned().map(Value::from))
     }
 

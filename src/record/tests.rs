@@ -262,7 +262,7 @@ fn check_changed_header(at: usize, byte: u8, expected: RecordError) {
             _ => RecordError::HeaderChecksum,
         }
     );
-    let seed = Seed::new(KEY, &record[..32]);
+    let seed = RecordKey::from(KEY).seed(&record[..32]);
     let body_checksum = u32::from_le_bytes(record[32..36].try_into().unwrap());
     record[36..40].copy_from_slice(&seed.header(body_checksum).to_le_bytes());
     assert_eq!(Record::open(KEY, record).unwrap_err(), expected);
@@ -292,7 +292,7 @@ fn fields_that_were_never_written_are_malformed() {
 fn hostile(entries: u32, ends: &[u32], chunks: &[u8]) -> Vec<u8> {
     let directory_len = size_of_val(ends) * 2;
     let body_len = u32::try_from(directory_len + chunks.len()).unwrap();
-    let header = Unsealed::new(KEY, META, body_len, entries);
+    let header = Unsealed::new(KEY.into(), META, body_len, entries);
     let mut start = directory_len;
     let mut body = Vec::new();
     for (number, &end) in (0..).zip(ends) {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{RecordKey, Store, unchanged};
+use super::{Store, record_key, unchanged};
 use crate::engine::{Commit, CommitOutcome, Durability, Expected, Key, Space, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{self, ColumnWriter, Generation, Meta, Record, RecordError};
@@ -141,14 +141,14 @@ pub(crate) fn encode_row<T: Serialize>(of: Place<'_>, value: &T) -> Result<Vec<u
         min_reader: MinReader::ANY,
         generation: Generation::new(0),
     };
-    let key = RecordKey::control(of.partition, of.name);
-    Ok(record::encode(key.as_bytes(), meta, &column))
+    let key = record_key::control(of.partition, of.name);
+    Ok(record::encode(key, meta, &column))
 }
 
 fn decode_row<T: DeserializeOwned>(of: Place<'_>, value: &Value) -> Result<T> {
-    let key = RecordKey::control(of.partition, of.name);
+    let key = record_key::control(of.partition, of.name);
     let decode = || -> Result<T, RecordError> {
-        let record = Record::open(key.as_bytes(), value.as_ref())?;
+        let record = Record::open(key, value.as_ref())?;
         let column = record.column().verify()?;
         let value = column.course_wide()?.decode();
         value.map_err(|_| RecordError::Malformed("no such control data"))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FloorEpoch, RecordKey};
+use super::{FloorEpoch, record_key};
 use crate::engine::Value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
@@ -282,8 +282,8 @@ impl<'a> Stored<'a> {
             min_reader: MinReader::ANY,
             generation,
         };
-        let key = RecordKey::row(course);
-        Ok(record::encode(key.as_bytes(), meta, &column))
+        let key = record_key::row(course);
+        Ok(record::encode(key, meta, &column))
     }
 }
 
@@ -305,7 +305,7 @@ impl<'a> From<StoredV1<'a>> for Stored<'a> {
 }
 
 fn decode(course: &CourseKey, bytes: &[u8]) -> Result<Row, RecordError> {
-    let record = Record::open(RecordKey::row(course).as_bytes(), bytes)?;
+    let record = Record::open(record_key::row(course), bytes)?;
     let generation = record.header().generation();
     let column = record.column().verify()?;
     let entry = column.course_wide()?;
@@ -319,7 +319,7 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<Row, RecordError> {
         });
     }
     let records = row.records.into_iter().map(|(name, bytes)| {
-        let header = Header::read(RecordKey::record(course, name).as_bytes(), bytes)?;
+        let header = Header::read(record_key::record(course, name), bytes)?;
         let header_bytes = bytes
             .try_into()
             .map_err(|_| RecordError::Malformed("header length"))?;
@@ -357,17 +357,17 @@ mod tests {
         let write_version = WriteVersion::new(3).unwrap();
         let generation = Generation::new(7);
         let name = "start_date".to_owned();
-        let key = RecordKey::record(&course, &name);
+        let key = record_key::record(&course, &name);
         let meta = Meta {
             write_version,
             min_reader: MinReader::ANY,
             generation,
         };
         let body = ColumnWriter::new().finish(b"").unwrap();
-        let record = record::encode(key.as_bytes(), meta, &body);
+        let record = record::encode(key, meta, &body);
         let record = RecordEntry {
-            name,
-            header: Header::read(key.as_bytes(), &record).unwrap(),
+            header: Header::read(key, &record).unwrap(),
+            name: name.clone(),
             header_bytes: *record.first_chunk().unwrap(),
         };
         let failure = Failure {
@@ -393,8 +393,8 @@ mod tests {
     #[test]
     fn a_row_is_stored_as_it_is_written_down() -> Result<(), SchemaError> {
         let entry = entry();
-        let key = RecordKey::row(&entry.course);
-        let row = Record::open(key.as_bytes(), entry.encode().unwrap()).unwrap();
+        let key = record_key::row(&entry.course);
+        let row = Record::open(key, entry.encode().unwrap()).unwrap();
         let row = row.column().course_wide().unwrap().bytes().to_vec();
         let samples = Samples::default();
         let recorded = Recorded {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::RecordKey;
+use super::record_key;
 use crate::engine::Value;
 use crate::error::{Error, ErrorKind};
 use crate::key::CourseKey;
@@ -132,14 +132,17 @@ impl StoredRecord {
         let Some(value) = value else {
             return Lookup::Missing;
         };
-        let record = match Record::open(RecordKey::record(course, name).as_bytes(), value) {
+        // Borrowed until it is known to be wanted: what is refused is not moved about.
+        let record = match Record::open(record_key::record(course, name), &*value) {
             Ok(record) => record,
             Err(cause @ RecordError::TooNew { .. }) => return Lookup::TooNew(Newer::Format(cause)),
             Err(cause) => return Lookup::Damaged(Damage::new(course, name, cause)),
         };
         let header = record.header();
         match header.judge(versions) {
-            Verdict::Current | Verdict::Behind => Lookup::Fresh(Self { record }),
+            Verdict::Current | Verdict::Behind => Lookup::Fresh(Self {
+                record: record.detach().attach(value),
+            }),
             Verdict::Outdated => Lookup::Outdated {
                 stored: header.write_version(),
             },

@@ -27,7 +27,6 @@ pub use lookup::{Damage, Lookup, Newer, StoredRecord};
 pub use publish::{Base, NewRecord, Publication, Published, Scope};
 pub use read::Snapshot;
 pub use record_key::MAX_NAME_BYTES;
-use record_key::RecordKey;
 pub use verify::{CourseCheck, RecordCheck};
 
 use crate::engine::{

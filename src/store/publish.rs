@@ -5,12 +5,12 @@ use super::leases::check_declared;
 use super::verify::check_record;
 use super::{
     CourseEntry, Failure, FloorEpoch, Floors, Lease, MAX_COMMIT_ATTEMPTS, Members, ROW,
-    RecordEntry, RecordKey, Row, Store, contended, no_lease, unchanged,
+    RecordEntry, Row, Store, contended, no_lease, record_key, unchanged,
 };
 use crate::engine::{Commit, Durability, Expected, Space, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
-use crate::record::{self, Body, ColumnWriter, Generation, Header, Meta, Record};
+use crate::record::{self, Body, ColumnWriter, Generation, Header, Meta, Record, RecordKey};
 use crate::source_version::SourceVersion;
 use crate::version::{Versions, WriteVersion};
 
@@ -242,9 +242,9 @@ impl Store {
     ) -> Result<(CourseEntry, Published)> {
         let mut written = Vec::with_capacity(publication.records.len());
         for new in &publication.records {
-            let key = RecordKey::record(course, &new.name);
-            let bytes = record::encode(key.as_bytes(), new.meta(generation), &new.body);
-            written.push(record_entry(&new.name, key.as_bytes(), &bytes)?);
+            let key = record_key::record(course, &new.name);
+            let bytes = record::encode(key, new.meta(generation), &new.body);
+            written.push(record_entry(&new.name, key, &bytes)?);
             commit.put(Space::Records, new.name.as_bytes(), bytes);
         }
         let published = Published {
@@ -311,8 +311,8 @@ impl Store {
         }
         let is_same = |new: &NewRecord| -> Result<bool> {
             let old = self.record_bytes(&entry.course, &new.name)?;
-            let key = RecordKey::record(&entry.course, &new.name);
-            let new = record::encode(key.as_bytes(), new.meta(entry.generation), &new.body);
+            let key = record_key::record(&entry.course, &new.name);
+            let new = record::encode(key, new.meta(entry.generation), &new.body);
             Ok(old.is_some_and(|old| *old == *new))
         };
         if !own.try_fold(true, |same, new| Ok::<_, Error>(same && is_same(new)?))? {
@@ -323,10 +323,10 @@ impl Store {
             let Some(value) = self.record_bytes(&entry.course, &old.name)? else {
                 continue;
             };
-            let key = RecordKey::record(&entry.course, &old.name);
-            if let Ok((meta, body)) = unpack(key.as_bytes(), &value) {
-                let bytes = record::encode(key.as_bytes(), Meta { generation, ..meta }, &body);
-                kept.push((record_entry(&old.name, key.as_bytes(), &bytes)?, bytes));
+            let key = record_key::record(&entry.course, &old.name);
+            if let Ok((meta, body)) = unpack(key, &value) {
+                let bytes = record::encode(key, Meta { generation, ..meta }, &body);
+                kept.push((record_entry(&old.name, key, &bytes)?, bytes));
             }
         }
         Ok(kept)
@@ -360,8 +360,8 @@ impl Store {
             let Ok(name) = std::str::from_utf8(item.name()) else {
                 continue;
             };
-            let key = RecordKey::record(course, name);
-            match record_entry(name, key.as_bytes(), item.value()) {
+            let key = record_key::record(course, name);
+            match record_entry(name, key, item.value()) {
                 Ok(record) => records.push(record),
                 Err(error) if error.kind() == ErrorKind::TooNew => return Err(error),
                 Err(_) => {}
@@ -542,7 +542,7 @@ fn failures(entry: Option<&CourseEntry>, publication: &Publication) -> Vec<Failu
 }
 
 /// What an intact record holds, to be written again.
-fn unpack(key: &[u8], bytes: &[u8]) -> Result<(Meta, Body)> {
+fn unpack(key: RecordKey<'_>, bytes: &[u8]) -> Result<(Meta, Body)> {
     let record = Record::open(key, bytes)?.verify()?;
     let header = record.header();
     let meta = Meta {
@@ -560,7 +560,7 @@ fn unpack(key: &[u8], bytes: &[u8]) -> Result<(Meta, Body)> {
     Ok((meta, column.finish(record.column().course_wide()?.bytes())?))
 }
 
-fn record_entry(name: &str, key: &[u8], bytes: &[u8]) -> Result<RecordEntry> {
+fn record_entry(name: &str, key: RecordKey<'_>, bytes: &[u8]) -> Result<RecordEntry> {
     let header = Header::read(key, bytes)?;
     let header_bytes = *bytes.first_chunk().ok_or_else(|| {
         Error::new(

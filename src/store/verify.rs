@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CourseEntry, Damage, RecordKey, Row, Store, course_of};
+use super::{CourseEntry, Damage, Row, Store, course_of, record_key};
 use crate::engine::Space;
 use crate::error::{Error, Result};
 use crate::key::CourseKey;
@@ -127,7 +127,7 @@ pub(super) fn check_record(
     name: &str,
     bytes: &[u8],
 ) -> Result<Header, RecordError> {
-    let record = Record::open(RecordKey::record(course, name).as_bytes(), bytes)?;
+    let record = Record::open(record_key::record(course, name), bytes)?;
     let column = record.column().verify()?;
     for entry in column.entries() {
         entry?;
