@@ -8,14 +8,15 @@ use std::process::Command;
 
 /// What each module of `src/` may import. ARCHITECTURE.md draws the same arrows.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("concat", &[]),
     ("error", &[]),
     ("version", &[]),
     ("timestamp", &[]),
     ("field", &["timestamp"]),
     ("key", &["error"]),
     ("source_version", &["error"]),
-    ("record", &["error", "version"]),
-    ("engine", &["error"]),
+    ("record", &["concat", "error", "version"]),
+    ("engine", &["concat", "error"]),
     ("structure", &["error", "key"]),
     (
         "store",

@@ -37,7 +37,8 @@ pub struct Entry<'a> {
 #[derive(Clone, Debug)]
 pub struct Entries<'a> {
     column: Column<'a>,
-    positions: Range<usize>,
+    /// Those that are yet to come.
+    chunks: Range<usize>,
     chunk: Chunk<'a>,
 }
 
@@ -169,7 +170,7 @@ impl<'a> VerifiedColumn<'a> {
     pub fn entries(&self) -> Entries<'a> {
         Entries {
             column: self.0,
-            positions: 0..self.len(),
+            chunks: 0..self.0.course_wide_number(),
             chunk: Chunk::EMPTY,
         }
     }
@@ -196,6 +197,7 @@ impl<'a> Entry<'a> {
 
     /// The value, if it was written as a `T` or as a `T` with more fields at its end. Text can be
     /// borrowed from the record.
+    #[inline]
     pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, DecodeError> {
         codec::decode(self.bytes)
     }
@@ -204,29 +206,44 @@ impl<'a> Entry<'a> {
 impl<'a> Iterator for Entries<'a> {
     type Item = Result<Option<Entry<'a>>, RecordError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let position = self.positions.next()?;
-        if position.is_multiple_of(ENTRIES_PER_CHUNK) {
-            let number = position / ENTRIES_PER_CHUNK;
-            let chunk = self
-                .column
-                .chunk(number)
-                .and_then(|(chunk, _)| Chunk::parse(chunk, self.column.entries_in(number)));
-            match chunk {
-                Ok(chunk) => self.chunk = chunk,
-                Err(error) => {
-                    self.positions = 0..0;
-                    return Some(Err(error));
-                }
-            }
-        }
-        let bytes = self.chunk.next()?;
+        let bytes = match self.chunk.next() {
+            Some(bytes) => bytes,
+            None => match self.next_chunk()? {
+                Ok(bytes) => bytes,
+                Err(error) => return Some(Err(error)),
+            },
+        };
         Some(Ok(bytes.map(|bytes| self.column.entry_of(bytes))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let most = self.positions.len();
+        let rest = self.chunks.len() * ENTRIES_PER_CHUNK;
+        let most = (rest + self.chunk.lengths.len()).min(self.column.len());
         (most.min(1), Some(most))
+    }
+}
+
+impl<'a> Entries<'a> {
+    /// Goes on to the next chunk and yields the first of its entries.
+    #[inline(never)]
+    fn next_chunk(&mut self) -> Option<Result<Option<&'a [u8]>, RecordError>> {
+        let number = self.chunks.next()?;
+        let chunk = self
+            .column
+            .chunk(number)
+            .and_then(|(chunk, _)| Chunk::parse(chunk, self.column.entries_in(number)));
+        match chunk {
+            Ok(chunk) => {
+                self.chunk = chunk;
+                self.chunk.next().map(Ok)
+            }
+            Err(error) => {
+                self.chunks = 0..0;
+                Some(Err(error))
+            }
+        }
     }
 }
 
@@ -243,21 +260,35 @@ impl<'a> Chunk<'a> {
         lengths: &[],
         bytes: &[],
     };
+    const MALFORMED: RecordError = RecordError::Malformed("a chunk whose lengths do not add up");
 
     fn parse(chunk: &'a [u8], entries: usize) -> Result<Self, RecordError> {
-        let malformed = RecordError::Malformed("a chunk whose lengths do not add up");
+        // Most lengths are one byte each, and are then added up at once.
+        if let Some((lengths, bytes)) = chunk.split_at_checked(entries)
+            && lengths.iter().all(|len| *len < 0x80)
+        {
+            let total: usize = lengths
+                .iter()
+                .map(|len| usize::from(len.saturating_sub(1)))
+                .sum();
+            return Self::of(lengths, bytes, Some(total));
+        }
         let mut rest = chunk;
-        let mut total = 0_usize;
+        let mut total = Some(0_usize);
         for _ in 0..entries {
-            let stored_len = varint::take(&mut rest).ok_or(malformed)?;
+            let stored_len = varint::take(&mut rest).ok_or(Self::MALFORMED)?;
             let len = stored_len.saturating_sub(1) as usize;
-            total = total.checked_add(len).ok_or(malformed)?;
+            total = total.and_then(|total| total.checked_add(len));
         }
         let (lengths, bytes) = chunk.split_at(chunk.len() - rest.len());
-        if total == bytes.len() {
+        Self::of(lengths, bytes, total)
+    }
+
+    fn of(lengths: &'a [u8], bytes: &'a [u8], total: Option<usize>) -> Result<Self, RecordError> {
+        if total == Some(bytes.len()) {
             Ok(Self { lengths, bytes })
         } else {
-            Err(malformed)
+            Err(Self::MALFORMED)
         }
     }
 }
@@ -265,6 +296,7 @@ impl<'a> Chunk<'a> {
 impl<'a> Iterator for Chunk<'a> {
     type Item = Option<&'a [u8]>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let stored_len = varint::take(&mut self.lengths)?;
         let Some(len) = stored_len.checked_sub(1) else {

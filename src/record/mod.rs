@@ -42,6 +42,7 @@
 //! larger format version or codec, or a flag that is not known, is [`RecordError::TooNew`].
 
 mod body;
+mod bounded;
 mod checksum;
 pub mod codec;
 mod column;

@@ -14,6 +14,7 @@ pub(super) fn push(buffer: &mut Vec<u8>, mut value: u32) {
 
 /// Takes a value from the front of `bytes`. `None` where there is none, where it exceeds 32 bits
 /// and where it is longer than need be: there is one spelling for each.
+#[inline]
 pub(super) fn take(bytes: &mut &[u8]) -> Option<u32> {
     let (&first, rest) = bytes.split_first()?;
     if first < 0x80 {
