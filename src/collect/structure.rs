@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{CourseKey, UsageKey};
+use crate::key::{CourseKey, UsageKey, UsageKeys};
 use crate::modulestore::Course;
 use crate::record::{Body, Column, ColumnWriter, DecodeError, RecordError};
 use crate::store::StoredRecord;
@@ -56,13 +56,14 @@ pub(crate) fn decode_structure(
     record: &StoredRecord,
 ) -> Result<BlockStructure, RecordError> {
     let column = record.column().verify()?;
-    let mut keys = Vec::with_capacity(column.len());
+    let mut keys = UsageKeys::new(course, column.len(), record.bytes());
     for entry in column.entries() {
-        keys.push(decode_key(course, entry?.map(|entry| entry.bytes()))?);
+        let (block_type, block_id) = type_and_id(entry?.map(|entry| entry.bytes()))?;
+        keys.push(block_type, block_id).map_err(|_| NO_KEY)?;
     }
     let stored: StoredRelations = column.course_wide()?.decode().map_err(undecodable)?;
     let malformed = |_| RecordError::Malformed("the relations do not make a course");
-    let keys = Arc::new(KeyTable::from_sorted(keys).map_err(malformed)?);
+    let keys = Arc::new(KeyTable::from_sorted(keys.finish()).map_err(malformed)?);
     let blocks = stored.blocks.into_iter().map(BlockIndex::new);
     let relations = stored
         .edges
@@ -105,6 +106,7 @@ pub(crate) fn find_block(
 }
 
 const KEYLESS: RecordError = RecordError::Malformed("a block without a key");
+const NO_KEY: RecordError = RecordError::Malformed("an entry that is no block's type and id");
 
 fn encode_key(entry: &mut Vec<u8>, key: &UsageKey) {
     entry.clear();
@@ -113,13 +115,9 @@ fn encode_key(entry: &mut Vec<u8>, key: &UsageKey) {
     entry.extend_from_slice(key.block_id().as_bytes());
 }
 
-fn decode_key(course: &CourseKey, entry: Option<&[u8]>) -> Result<UsageKey, RecordError> {
-    let malformed = RecordError::Malformed("an entry that is no block's type and id");
-    let text = std::str::from_utf8(entry.ok_or(KEYLESS)?).map_err(|_| malformed)?;
-    let (block_type, block_id) = text.split_once(char::from(SEPARATOR)).ok_or(malformed)?;
-    course
-        .usage_key(block_type, block_id)
-        .map_err(|_| malformed)
+fn type_and_id(entry: Option<&[u8]>) -> Result<(&str, &str), RecordError> {
+    let text = std::str::from_utf8(entry.ok_or(KEYLESS)?).map_err(|_| NO_KEY)?;
+    text.split_once(char::from(SEPARATOR)).ok_or(NO_KEY)
 }
 
 fn undecodable(_: DecodeError) -> RecordError {
@@ -145,7 +143,9 @@ mod tests {
             schema,
             body: &encode_structure(&course).unwrap(),
             read_block: &|entry| {
-                let key = decode_key(course.key(), Some(entry.bytes()));
+                let (block_type, block_id) =
+                    type_and_id(Some(entry.bytes())).map_err(DecodeError::new)?;
+                let key = course.key().usage_key(block_type, block_id);
                 let key = key.map_err(DecodeError::new)?;
                 Ok(serde_json::to_value(key)?)
             },

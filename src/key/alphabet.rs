@@ -20,22 +20,58 @@ pub(super) enum Alphabet {
 impl Alphabet {
     /// The first character of `text` that the alphabet does not have.
     pub(super) fn first_foreign(self, text: &str) -> Option<char> {
-        text.chars().find(|character| !self.has(*character))
+        // Most keys are ASCII throughout.
+        let is_known = |byte: &u8| ASCII[usize::from(*byte)] & self.bit() != 0;
+        let known = text.as_bytes().iter().take_while(|byte| is_known(byte));
+        let rest = text.get(known.count()..).unwrap_or(text);
+        rest.chars().find(|character| !self.has(*character))
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    const fn has_ascii(self, byte: u8) -> bool {
+        let is_sign = match self {
+            Self::Key => matches!(byte, b'-' | b'~' | b'.' | b':'),
+            Self::LocationId => matches!(byte, b'-' | b'~' | b'.' | b':' | b'%'),
+            Self::Slash => matches!(byte, b'-' | b'.' | b'%'),
+            Self::Slug | Self::Ascii => matches!(byte, b'-' | b'.'),
+        };
+        is_sign || byte == b'_' || byte.is_ascii_alphanumeric()
     }
 
     fn has(self, character: char) -> bool {
-        let signs = match self {
-            Self::Key => "-~.:",
-            Self::LocationId => "-~.:%",
-            Self::Slash => "-.%",
-            Self::Slug => "-.",
-            Self::Ascii => {
-                return character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');
-            }
-        };
-        is_word_character(character) || signs.contains(character)
+        match u8::try_from(character) {
+            Ok(byte) if byte.is_ascii() => ASCII[usize::from(byte)] & self.bit() != 0,
+            _ => self != Self::Ascii && is_word_character(character),
+        }
     }
 }
+
+/// For each byte, a bit for every alphabet that has the ASCII character.
+static ASCII: [u8; 256] = {
+    let alphabets = [
+        Alphabet::Key,
+        Alphabet::LocationId,
+        Alphabet::Slash,
+        Alphabet::Slug,
+        Alphabet::Ascii,
+    ];
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let mut number = 0;
+        while number < alphabets.len() {
+            if alphabets[number].has_ascii(byte) {
+                table[byte as usize] |= alphabets[number].bit();
+            }
+            number += 1;
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// Whether `character` is a letter or number of any script (Unicode category L or N) or `_`.
 ///

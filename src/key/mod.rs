@@ -10,6 +10,7 @@ mod usage_key;
 pub use alphabet::{clean_name, is_word_character};
 pub use course_key::{CourseKey, CourseKeyKind};
 pub use error::KeyError;
+pub(crate) use usage_key::UsageKeys;
 pub use usage_key::{UsageKey, UsageKeyKind};
 
 /// The longest key in bytes of its printed form. The parser of the original has no limit, the

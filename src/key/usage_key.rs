@@ -1,6 +1,8 @@
 //! The name of one block in one course. Knows no block types and no parents.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,15 +19,35 @@ use super::{CourseKey, CourseKeyKind, KeyError, text};
 /// Prints the text that it was parsed from. Keys of one kind are ordered by their course, block
 /// type and block id; keys of different kinds as [`UsageKeyKind`] lists them.
 ///
-/// A key is two pointers and one allocation for type and id. The course is shared by all keys
-/// that [`CourseKey::usage_key`] makes of it, so make keys that way where there are many: each
-/// parsed or deserialized key has a course of its own.
+/// A key is 40 bytes and one allocation for type and id, which the keys of a stored course share.
+/// The course is shared by all keys that [`CourseKey::usage_key`] makes of it, so make keys that
+/// way where there are many: each parsed or deserialized key has a course of its own.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UsageKey {
     context: Context,
-    // Invariant: `TYPE+ID`. No part can have a `+`, and no type a character below it, so that
-    // this text is ordered as type and id in turn.
-    block: Arc<str>,
+    block: Block,
+}
+
+/// `TYPE+ID`, ordered as type and id in turn: no part can have a `+`, and no type a character
+/// below it.
+#[derive(Clone)]
+struct Block {
+    /// That of many blocks, where they were made together.
+    text: Arc<str>,
+    // Invariant: within the text, at boundaries of characters.
+    start: u32,
+    type_len: u16,
+    id_len: u16,
+}
+
+/// Makes the keys of many blocks of one course, which share the allocation for types and ids.
+pub(crate) struct UsageKeys {
+    context: Context,
+    /// Bytes of a printed key beside those of type and id.
+    overhead: usize,
+    text: String,
+    /// Where each begins in the text, and the bytes of its type and of its id.
+    blocks: Vec<(u32, u16, u16)>,
 }
 
 /// The forms of a [`UsageKey`], in the order of keys that differ in it.
@@ -144,7 +166,7 @@ impl UsageKey {
         context.check(block_type, block_id)?;
         Ok(Self {
             context,
-            block: Arc::clone(&self.block),
+            block: self.block.clone(),
         })
     }
 
@@ -161,13 +183,120 @@ impl UsageKey {
     fn from_checked(context: Context, block_type: &str, block_id: &str) -> Self {
         Self {
             context,
-            block: [block_type, "+", block_id].concat().into(),
+            block: Block::new(block_type, block_id),
         }
     }
 
     fn type_and_id(&self) -> (&str, &str) {
-        self.block.split_once('+').unwrap_or_default()
+        self.block.parts()
     }
+}
+
+impl Block {
+    /// Of parts that were checked: a key of more than [`MAX_KEY_BYTES`](super::MAX_KEY_BYTES) is
+    /// none.
+    fn new(block_type: &str, block_id: &str) -> Self {
+        Self {
+            text: [block_type, "+", block_id].concat().into(),
+            start: 0,
+            type_len: short(block_type),
+            id_len: short(block_id),
+        }
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        let start = self.start as usize;
+        let plus = start + usize::from(self.type_len);
+        let end = plus + 1 + usize::from(self.id_len);
+        let parts = (self.text.get(start..plus), self.text.get(plus + 1..end));
+        (parts.0.unwrap_or_default(), parts.1.unwrap_or_default())
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        let start = self.start as usize;
+        let end = start + usize::from(self.type_len) + 1 + usize::from(self.id_len);
+        self.text.as_bytes().get(start..end).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Block {}
+
+impl Hash for Block {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl PartialOrd for Block {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Block {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl UsageKeys {
+    /// No blocks of `course` yet, with room for as many as are told and for the bytes of their
+    /// types and ids.
+    pub(crate) fn new(course: &CourseKey, blocks: usize, bytes: usize) -> Self {
+        let context = Context::of(course);
+        let overhead = context.pieces("", "").iter().map(|piece| piece.len()).sum();
+        Self {
+            context,
+            overhead,
+            text: String::with_capacity(bytes + blocks),
+            blocks: Vec::with_capacity(blocks),
+        }
+    }
+
+    /// Adds the key of a block, as [`CourseKey::usage_key`] makes it.
+    pub(crate) fn push(&mut self, block_type: &str, block_id: &str) -> Result<(), KeyError> {
+        let bytes = self.overhead + block_type.len() + block_id.len();
+        let checked = self.context.check_parts(block_type, block_id);
+        let checked = checked.and_then(|()| Problem::check_length(bytes));
+        let start = checked.and_then(|()| {
+            // As many keys as a course may have take far less.
+            let bytes = self.text.len();
+            u32::try_from(bytes).map_err(|_| Problem::TooLong { bytes })
+        });
+        let start = start.map_err(|problem| self.context.refused(block_type, block_id, problem))?;
+        self.text.push_str(block_type);
+        self.text.push('+');
+        self.text.push_str(block_id);
+        let block = (start, short(block_type), short(block_id));
+        self.blocks.push(block);
+        Ok(())
+    }
+
+    /// The keys in the order in which they were added.
+    pub(crate) fn finish(self) -> Vec<UsageKey> {
+        let text: Arc<str> = self.text.into();
+        let key = |(start, type_len, id_len)| UsageKey {
+            context: self.context.clone(),
+            block: Block {
+                text: Arc::clone(&text),
+                start,
+                type_len,
+                id_len,
+            },
+        };
+        self.blocks.into_iter().map(key).collect()
+    }
+}
+
+/// The length of a part of a key, which is far shorter than that.
+fn short(part: &str) -> u16 {
+    u16::try_from(part.len()).unwrap_or(u16::MAX)
 }
 
 impl FromStr for UsageKey {
@@ -250,7 +379,13 @@ impl Context {
         let pieces = self.pieces(block_type, block_id);
         self.check_parts(block_type, block_id)
             .and_then(|()| Problem::check_length(pieces.iter().map(|piece| piece.len()).sum()))
-            .map_err(|problem| KeyError::new(Noun::UsageKey, &pieces.concat(), problem))
+            .map_err(|problem| self.refused(block_type, block_id, problem))
+    }
+
+    #[cold]
+    fn refused(&self, block_type: &str, block_id: &str, problem: Problem) -> KeyError {
+        let text = self.pieces(block_type, block_id).concat();
+        KeyError::new(Noun::UsageKey, &text, problem)
     }
 
     fn check_parts(&self, block_type: &str, block_id: &str) -> Result<(), Problem> {
@@ -365,6 +500,49 @@ mod tests {
         assert_eq!(key.course_key().map(CourseKey::as_str), course);
         assert_eq!(key.to_string(), text);
         assert_eq!(format!("{key:?}"), format!("\"{text}\""));
+    }
+
+    /// Keys that share a text are the ones that are made one by one, and refused like them.
+    #[test]
+    fn keys_that_are_made_together_are_no_different() {
+        for course in ["course-v1:O+C+R", "O/C/R", "library-v1:O+L", "lib:O:L"] {
+            let course: CourseKey = course.parse().unwrap();
+            let long = "b".repeat(2_000);
+            let blocks = [
+                ("html", "b"),
+                ("a-b.c", "é"),
+                ("t", "a%20b"),
+                ("", "b"),
+                ("t", ""),
+                ("t", "a+b"),
+                ("t", "a b"),
+                ("é", "b"),
+                ("t", &long),
+                (&long, "b"),
+                ("t", "b~:"),
+            ];
+            let mut keys = UsageKeys::new(&course, blocks.len(), 0);
+            let mut singly = Vec::new();
+            for (block_type, block_id) in blocks {
+                let pushed = keys
+                    .push(block_type, block_id)
+                    .map_err(|error| error.to_string());
+                let single = course.usage_key(block_type, block_id);
+                let single = single.map_err(|error| error.to_string());
+                assert_eq!(pushed, single.clone().map(|_| ()));
+                singly.extend(single);
+            }
+            let keys = keys.finish();
+            assert_eq!(keys, singly);
+            for (key, single) in keys.iter().zip(&singly) {
+                assert_eq!(key.to_string(), single.to_string());
+                assert_eq!(key.block_type(), single.block_type());
+                assert_eq!(key.block_id(), single.block_id());
+                for (other, other_single) in keys.iter().zip(&singly) {
+                    assert_eq!(key.cmp(other), single.cmp(other_single));
+                }
+            }
+        }
     }
 
     #[track_caller]
