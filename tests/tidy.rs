@@ -73,6 +73,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "collect",
         &[
+            "concat",
             "error",
             "field",
             "key",

@@ -1,11 +1,11 @@
 //! A course's DAG as a record, and back: the usage keys as the column, sorted, so that one is
 //! found without reading the others; the relations as the course-wide value.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::concat::{ROOM, concat};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CourseKey, UsageKey, UsageKeys};
 use crate::modulestore::Course;
@@ -86,23 +86,17 @@ pub(crate) fn find_block(
     if !is_of_course {
         return Ok(None);
     }
-    let mut wanted = Vec::new();
-    encode_key(&mut wanted, key);
-    let (mut low, mut high) = (0, column.len());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let entry = column.entry(middle)?.ok_or(KEYLESS)?;
-        match entry.bytes().cmp(&wanted) {
-            Ordering::Less => low = middle + 1,
-            Ordering::Greater => high = middle,
-            Ordering::Equal => {
-                return u32::try_from(middle)
-                    .map(|position| Some(BlockIndex::new(position)))
-                    .map_err(|_| RecordError::Malformed("a position beyond 32 bits"));
-            }
-        }
-    }
-    Ok(None)
+    let mut room = ROOM;
+    let parts = [
+        key.block_type().as_bytes(),
+        &[SEPARATOR],
+        key.block_id().as_bytes(),
+    ];
+    let wanted = concat(&mut room, &parts);
+    let position = column.search(&wanted)?;
+    let position = position.map(|position| u32::try_from(position).map(BlockIndex::new));
+    let beyond = |_| RecordError::Malformed("a position beyond 32 bits");
+    position.transpose().map_err(beyond)
 }
 
 const KEYLESS: RecordError = RecordError::Malformed("a block without a key");

@@ -1,6 +1,7 @@
 //! The body of a record as it is read: what is touched is verified, and nothing is decoded
 //! before its owner asks. It must not know what the values are.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -72,6 +73,38 @@ impl<'a> Column<'a> {
         let mut chunk = Chunk::parse(self.verified_chunk(number)?, self.entries_in(number))?;
         let bytes = chunk.nth(position % ENTRIES_PER_CHUNK).flatten();
         Ok(bytes.map(|bytes| self.entry_of(bytes)))
+    }
+
+    /// The position of the block whose value is `wanted`, where the values of all blocks are there
+    /// and ascend as bytes. Touches and verifies one chunk for each doubling of their number.
+    pub fn search(&self, wanted: &[u8]) -> Result<Option<usize>, RecordError> {
+        let unsorted = RecordError::Malformed("a value is missing among sorted ones");
+        // The chunks before `low` begin with less than is wanted or with it, those from `high` on
+        // with more.
+        let (mut low, mut high) = (0, self.course_wide_number());
+        let mut found = None;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let chunk = Chunk::parse(self.verified_chunk(middle)?, self.entries_in(middle))?;
+            let first = chunk.clone().next().flatten().ok_or(unsorted)?;
+            if first <= wanted {
+                found = Some((middle, chunk));
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let Some((number, chunk)) = found else {
+            return Ok(None);
+        };
+        for (place, value) in chunk.enumerate() {
+            match value.ok_or(unsorted)?.cmp(wanted) {
+                Ordering::Less => {}
+                Ordering::Equal => return Ok(Some(number * ENTRIES_PER_CHUNK + place)),
+                Ordering::Greater => break,
+            }
+        }
+        Ok(None)
     }
 
     /// How many bytes of the body [`entry`](Self::entry) reads for the block at `position`: its

@@ -251,6 +251,49 @@ fn chunks_cannot_change_places() {
     }
 }
 
+#[test]
+fn a_sorted_value_is_found_at_its_position_and_no_other_is_found() {
+    for count in [0_u16, 1, 2, 15, 16, 17, 31, 32, 33, 200] {
+        let values = (0..count).map(|number| Some((2 * number + 1).to_be_bytes().to_vec()));
+        let record = encode(KEY, META, &body_of(&(values.collect(), Vec::new())));
+        let record = Record::open(KEY, record).unwrap();
+        for wanted in 0..=2 * count + 2 {
+            let expected = (wanted % 2 == 1 && wanted < 2 * count).then(|| usize::from(wanted / 2));
+            let found = record.column().search(&wanted.to_be_bytes()).unwrap();
+            assert_eq!(found, expected, "{wanted} among {count}");
+        }
+        assert_eq!(record.column().search(b"").unwrap(), None);
+    }
+}
+
+#[test]
+fn a_search_never_finds_what_damage_put_there() {
+    let values = (0..40_u8).map(|number| Some(vec![b'a', number]));
+    let record = encode(KEY, META, &body_of(&(values.collect(), Vec::new())));
+    for byte in HEADER_LEN..record.len() {
+        let mut damaged = record.clone();
+        damaged[byte] ^= 1;
+        let damaged = Record::open(KEY, damaged).unwrap();
+        for number in 0..41 {
+            let expected = (number < 40).then_some(usize::from(number));
+            if let Ok(found) = damaged.column().search(&[b'a', number]) {
+                assert_eq!(found, expected, "byte {byte}");
+            }
+        }
+    }
+    let gaps = encode(
+        KEY,
+        META,
+        &body_of(&(vec![None, Some(vec![1])], Vec::new())),
+    );
+    let error = Record::open(KEY, gaps)
+        .unwrap()
+        .column()
+        .search(&[1])
+        .unwrap_err();
+    assert!(matches!(error, RecordError::Malformed(_)), "{error}");
+}
+
 #[track_caller]
 fn check_changed_header(at: usize, byte: u8, expected: RecordError) {
     let mut record = SPELLED;
