@@ -25,6 +25,42 @@ proptest! {
     }
 
     #[test]
+    fn what_is_below_a_block_is_what_the_whole_course_shows_from_there(
+        (width, relations, operations) in courses(),
+        filters in vec((answers(14), descendants()), 0..3),
+        unyielded in unyielded(),
+    ) {
+        let relations: Vec<_> = relations.into_iter().filter(|(one, other)| one < other).collect();
+        let mut whole = from_parts(width, 0, &(0..width).collect::<Vec<_>>(), &relations).unwrap();
+        for operation in &operations {
+            model::apply(&mut whole, operation);
+        }
+        for start in (0..width).map(BlockIndex::new) {
+            let mut moved = whole.clone();
+            let part = whole.below(start);
+            prop_assert_eq!(part.is_ok(), moved.set_root(start).is_ok());
+            let Ok(mut part) = part else { continue };
+            prop_assert_eq!(part.width(), whole.width());
+            prop_assert!(part.topological(start).eq(moved.topological(start)));
+            prop_assert!(part.pre_order(start).eq(moved.pre_order(start)));
+            prop_assert!(part.post_order(start).eq(moved.post_order(start)));
+            prop_assert!(part.blocks().eq(moved.blocks().filter(|block| part.contains(*block))));
+            for block in part.topological(start) {
+                prop_assert!(part.children(block).eq(moved.children(block)));
+                prop_assert!(part.parents(block).eq(moved.parents(block)));
+            }
+            let operation = Operation::RemoveWhere(unyielded, filters.clone());
+            prop_assert_eq!(
+                model::apply(&mut part, &operation),
+                model::apply(&mut moved, &operation)
+            );
+            part.prune();
+            moved.prune();
+            prop_assert_eq!(model::state(&part), model::state(&moved));
+        }
+    }
+
+    #[test]
     fn parts_are_put_together_exactly_if_they_are_a_structure(
         (width, root) in (1_u32..6, 0_u32..7),
         blocks in prop_oneof![Just((0..5).collect()), vec(0_u32..7, 0..7)],

@@ -187,6 +187,11 @@ impl UsageKey {
         }
     }
 
+    /// Bytes of the text of type and id.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.block.as_bytes().len()
+    }
+
     fn type_and_id(&self) -> (&str, &str) {
         self.block.parts()
     }

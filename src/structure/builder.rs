@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::block_index::BlockIndex;
 use super::key_table::KeyTable;
+use super::per_block::Members;
 use super::relations::Relations;
 use super::{BlockStructure, refuse_cycle, too_many_relations};
 use crate::error::{ErrorKind, Result};
@@ -65,7 +66,7 @@ impl StructureBuilder {
             indices[number] = BlockIndex::new(rank);
         }
 
-        let mut relations = Relations::new(keys.len(), indices[0]);
+        let mut relations = Relations::new(&Members::Course(keys.len()), indices[0]);
         relations.reserve(indices.len(), self.relations.len());
         for &block in &indices {
             relations.insert(block);

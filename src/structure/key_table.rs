@@ -57,6 +57,12 @@ impl KeyTable {
         u32::try_from(position).ok().map(BlockIndex::new)
     }
 
+    /// What the keys take in memory, roughly, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let texts = self.keys.iter().map(UsageKey::text_bytes).sum::<usize>();
+        size_of_val(&*self.keys) + texts
+    }
+
     /// The keys in sorted order.
     #[must_use]
     pub fn as_slice(&self) -> &[UsageKey] {

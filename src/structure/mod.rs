@@ -4,6 +4,7 @@
 mod block_index;
 mod builder;
 mod key_table;
+mod per_block;
 mod relations;
 mod removal;
 mod traversal;
@@ -20,6 +21,7 @@ pub use traversal::Unyielded;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::UsageKey;
+use per_block::Members;
 use relations::{Fault, Relations};
 use traversal::{PostOrder, PreOrder, Topological};
 
@@ -101,7 +103,7 @@ impl BlockStructure {
         let root_key = keys.get(root).ok_or_else(|| outside(root))?;
         let blocks = blocks.into_iter();
         let added = relations.into_iter();
-        let mut relations = Relations::new(keys.len(), root);
+        let mut relations = Relations::new(&Members::Course(keys.len()), root);
         relations.reserve(blocks.size_hint().0, added.size_hint().0);
         for block in blocks {
             let key = keys.get(block).ok_or_else(|| outside(block))?;
@@ -158,7 +160,7 @@ impl BlockStructure {
     /// How many entries each column of the course has: one for every key, removed blocks included.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.relations.width()
+        self.keys.len()
     }
 
     /// How many blocks are present.
@@ -323,6 +325,29 @@ impl BlockStructure {
         yields.map_err(|fault| self.explain(fault))
     }
 
+    /// A structure of its own for a part of the course: `root` and all that it leads to, in which
+    /// `root` has no parents. Other parents of these blocks are there, but not what else those
+    /// lead to, nor their parents. A traversal from the root, and pruning, give what they would
+    /// after [`set_root`](Self::set_root) in the whole course; it shares the keys, and its columns
+    /// are the course's.
+    ///
+    /// Takes time in proportion to the part.
+    ///
+    /// # Errors
+    /// `NotFound` if the block is absent.
+    pub fn below(&self, root: BlockIndex) -> Result<Self> {
+        let relations = self.relations.below(root);
+        Ok(Self {
+            keys: Arc::clone(&self.keys),
+            relations: relations.map_err(|fault| self.explain(fault))?,
+        })
+    }
+
+    /// What the structure takes in memory, roughly, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.keys.memory_bytes() + self.relations.memory_bytes()
+    }
+
     /// Drops every block that the root does not reach, and gives back the memory of what was
     /// removed. Iteration order becomes post-order, the root last; children stay in order, and
     /// parents stand in iteration order.
@@ -346,6 +371,10 @@ impl BlockStructure {
                 "block number {} in a structure of {} keys",
                 block.get(),
                 self.width()
+            ),
+            Fault::OutsidePart(block) => format!(
+                "block {} is not in this part of the structure",
+                self.name(block)
             ),
             Fault::OneSided { parent, child } => format!(
                 "block {} is not among the parents of its child {}",

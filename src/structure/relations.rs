@@ -5,7 +5,10 @@
 //! removed stays in its chains, marked, until [`Relations::prune`] starts anew: whoever stands on
 //! it can go on, and the number of a relation tells its place in both of its lists.
 
+use std::collections::HashSet;
+
 use super::block_index::{BlockIndex, MAX_BLOCKS};
+use super::per_block::{Members, PerBlock};
 use super::removal::Descendants;
 use super::traversal::PostOrder;
 
@@ -18,6 +21,8 @@ pub const MAX_RELATIONS: usize = 10 * MAX_BLOCKS;
 pub(super) enum Fault {
     /// The index is no position in the course's columns.
     OutsideTable(BlockIndex),
+    /// The structure is a part of a course, and the block is elsewhere in it.
+    OutsidePart(BlockIndex),
     /// The block is not, or no longer, part of the structure.
     Absent(BlockIndex),
     /// `parent` lists `child`, which has had its parents taken away by `set_root`.
@@ -38,8 +43,8 @@ pub(super) enum Fault {
 #[derive(Clone)]
 pub(super) struct Relations {
     root: BlockIndex,
-    /// By block index: one for every key of the table, absent blocks included.
-    nodes: Vec<Node>,
+    /// One for every member, absent blocks included.
+    nodes: PerBlock<Node>,
     /// In the order of addition, which is the order within every list too.
     edges: Vec<Edge>,
     /// Blocks in the order of insertion. An entry counts if its block's `slot` says so.
@@ -88,10 +93,10 @@ struct Link(u32);
 
 impl Relations {
     /// No blocks yet, not even the root.
-    pub(super) fn new(width: usize, root: BlockIndex) -> Self {
+    pub(super) fn new(members: &Members, root: BlockIndex) -> Self {
         Self {
             root,
-            nodes: vec![Node::ABSENT; width],
+            nodes: PerBlock::new(members, Node::ABSENT),
             edges: Vec::new(),
             order: Vec::new(),
             len: 0,
@@ -99,7 +104,7 @@ impl Relations {
     }
 
     pub(super) fn reserve(&mut self, blocks: usize, relations: usize) {
-        self.order.reserve(blocks.min(self.nodes.len()));
+        self.order.reserve(blocks.min(self.members().len()));
         self.edges.reserve(relations.min(MAX_RELATIONS));
     }
 
@@ -111,8 +116,76 @@ impl Relations {
         self.len
     }
 
-    pub(super) fn width(&self) -> usize {
-        self.nodes.len()
+    /// The blocks that there is room for.
+    pub(super) fn members(&self) -> &Members {
+        self.nodes.members()
+    }
+
+    pub(super) fn has_room_for(&self, block: BlockIndex) -> bool {
+        self.node(block).is_some()
+    }
+
+    /// What the arrays take, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of_val(self.nodes.values())
+            + self.edges.capacity() * size_of::<Edge>()
+            + self.order.capacity() * size_of::<BlockIndex>()
+    }
+
+    /// What `root` leads to, with `root` as its root, and the parents that these blocks have
+    /// elsewhere, without what those have. Orders are as here. Takes time in proportion to the
+    /// relations of these blocks, and to the logarithm of their number for each.
+    pub(super) fn below(&self, root: BlockIndex) -> Result<Self, Fault> {
+        if !self.contains(root) {
+            return Err(Fault::Absent(root));
+        }
+        let mut reached = HashSet::from([root]);
+        let mut members = vec![root];
+        let mut edges = Vec::new();
+        let mut next = 0;
+        while let Some(&block) = members.get(next) {
+            next += 1;
+            edges.extend(self.child_edges(block));
+            for child in self.children(block) {
+                if reached.insert(child) {
+                    members.push(child);
+                }
+            }
+        }
+        // The root's parents do not count: it has none from now on.
+        for &block in &members[1..] {
+            let from_elsewhere = |edge: &EdgeIndex| !reached.contains(&self.edges[edge.0].parent);
+            edges.extend(self.parent_edges(block).filter(from_elsewhere));
+        }
+        members.extend(edges.iter().map(|edge| self.edges[edge.0].parent));
+        edges.sort_unstable();
+
+        let members = Members::part(members);
+        let mut part = Self::new(&members, root);
+        part.reserve(members.len(), edges.len());
+        let in_order = members.iter().filter_map(|block| {
+            let slot = self.node(block)?.slot;
+            Some((slot.get()?, block))
+        });
+        let mut in_order: Vec<_> = in_order.collect();
+        in_order.sort_unstable();
+        for (_, block) in in_order {
+            part.insert(block);
+        }
+        for edge in edges {
+            let Edge {
+                parent,
+                child,
+                listed,
+                ..
+            } = self.edges[edge.0];
+            part.link(parent, child);
+            if listed == Listed::AmongChildrenOnly {
+                part.unlist_last_parent(child);
+            }
+        }
+        part.set_root(root)?;
+        Ok(part)
     }
 
     pub(super) fn contains(&self, block: BlockIndex) -> bool {
@@ -125,7 +198,7 @@ impl Relations {
         self.order
             .iter()
             .enumerate()
-            .filter(|&(slot, block)| self.nodes[block.as_usize()].slot == Link::to(slot))
+            .filter(|&(slot, block)| self.nodes[*block].slot == Link::to(slot))
             .map(|(_, block)| *block)
     }
 
@@ -134,13 +207,8 @@ impl Relations {
     }
 
     pub(super) fn parents(&self, block: BlockIndex) -> impl Iterator<Item = BlockIndex> + Clone {
-        let first = self
-            .node(block)
-            .map_or(Link::NONE, |node| node.first_parent);
-        self.chain(first, |edge| edge.next_parent)
-            .map(|edge| &self.edges[edge.0])
-            .filter(|edge| edge.listed == Listed::OnBothSides)
-            .map(|edge| edge.parent)
+        self.parent_edges(block)
+            .map(|edge| self.edges[edge.0].parent)
     }
 
     pub(super) fn parent_count(&self, block: BlockIndex) -> u32 {
@@ -197,7 +265,7 @@ impl Relations {
 
     /// For a block of the table. Does nothing if it is present.
     pub(super) fn insert(&mut self, block: BlockIndex) {
-        let node = &mut self.nodes[block.as_usize()];
+        let node = &mut self.nodes[block];
         if !node.is_present() {
             node.slot = Link::to(self.order.len());
             self.order.push(block);
@@ -212,7 +280,10 @@ impl Relations {
         child: BlockIndex,
     ) -> Result<(), Fault> {
         for block in [parent, child] {
-            self.node(block).ok_or(Fault::OutsideTable(block))?;
+            self.node(block).ok_or_else(|| match self.members() {
+                Members::Course(_) => Fault::OutsideTable(block),
+                Members::Part(_) => Fault::OutsidePart(block),
+            })?;
         }
         if self.reaches(child, parent) {
             return Err(Fault::Cycle { parent, child });
@@ -235,16 +306,26 @@ impl Relations {
             next_child: Link::NONE,
             next_parent: Link::NONE,
         });
-        let node = &mut self.nodes[parent.as_usize()];
+        let node = &mut self.nodes[parent];
         match std::mem::replace(&mut node.last_child, edge).get() {
             Some(last) => self.edges[last].next_child = edge,
             None => node.first_child = edge,
         }
-        let node = &mut self.nodes[child.as_usize()];
+        let node = &mut self.nodes[child];
         node.parent_count += 1;
         match std::mem::replace(&mut node.last_parent, edge).get() {
             Some(last) => self.edges[last].next_parent = edge,
             None => node.first_parent = edge,
+        }
+    }
+
+    /// The relation that was added last is one that the child does not know.
+    fn unlist_last_parent(&mut self, child: BlockIndex) {
+        if let Some(edge) = self.edges.last_mut() {
+            edge.listed = Listed::AmongChildrenOnly;
+            let node = &mut self.nodes[child];
+            node.parent_count -= 1;
+            node.listed_by_strangers = true;
         }
     }
 
@@ -263,7 +344,7 @@ impl Relations {
             return Err(Fault::Absent(block));
         }
         self.root = block;
-        let node = &mut self.nodes[block.as_usize()];
+        let node = &mut self.nodes[block];
         let mut link = node.first_parent;
         node.listed_by_strangers |= node.parent_count > 0;
         node.first_parent = Link::NONE;
@@ -313,7 +394,7 @@ impl Relations {
 
         self.forget_children(block);
         self.forget_parents(block, &mut unlisted);
-        let node = &mut self.nodes[block.as_usize()];
+        let node = &mut self.nodes[block];
         *node = Node {
             listed_by_strangers: node.listed_by_strangers,
             ..Node::ABSENT
@@ -331,7 +412,7 @@ impl Relations {
     /// Drops what the root does not reach. Iteration order becomes post-order, and parents stand
     /// in the order in which they were visited.
     pub(super) fn prune(&mut self) {
-        let mut pruned = Self::new(self.width(), self.root);
+        let mut pruned = Self::new(self.members(), self.root);
         pruned.reserve(self.len, self.edges.len());
         let mut walk = PostOrder::new(self, self.root);
         while let Some(block) = walk.next(self, |_| true) {
@@ -351,14 +432,14 @@ impl Relations {
     /// Blocks of one cycle, each a child of the one before it and the first a child of the last.
     /// For structures on whose relations both sides agree.
     pub(super) fn find_cycle(&self) -> Option<Vec<BlockIndex>> {
-        let mut waiting: Vec<u32> = self.nodes.iter().map(|node| node.parent_count).collect();
+        let mut waiting = self.nodes.map(|node| node.parent_count);
         let mut ready: Vec<_> = self
             .blocks()
             .filter(|&block| self.parent_count(block) == 0)
             .collect();
         while let Some(block) = ready.pop() {
             for child in self.children(block) {
-                let waiting = &mut waiting[child.as_usize()];
+                let waiting = &mut waiting[child];
                 *waiting -= 1;
                 if *waiting == 0 {
                     ready.push(child);
@@ -366,30 +447,39 @@ impl Relations {
             }
         }
         // Every block that still waits has a parent that waits, so going up ends in a cycle.
-        let waits = |block: &BlockIndex| waiting[block.as_usize()] > 0;
+        let waits = |block: &BlockIndex| waiting[*block] > 0;
         let mut block = self.blocks().find(waits)?;
         let mut upwards = Vec::new();
-        let mut place = vec![None; self.width()];
+        let mut place = PerBlock::new(self.members(), None);
         loop {
-            if let Some(start) = place[block.as_usize()] {
+            if let Some(start) = place[block] {
                 let mut cycle = upwards.split_off(start);
                 cycle.reverse();
                 return Some(cycle);
             }
-            place[block.as_usize()] = Some(upwards.len());
+            place[block] = Some(upwards.len());
             upwards.push(block);
             block = self.parents(block).find(waits)?;
         }
     }
 
     fn node(&self, block: BlockIndex) -> Option<&Node> {
-        self.nodes.get(block.as_usize())
+        self.nodes.get(block)
     }
 
     fn child_edges(&self, block: BlockIndex) -> impl Iterator<Item = EdgeIndex> + Clone {
         let first = self.node(block).map_or(Link::NONE, |node| node.first_child);
         self.chain(first, |edge| edge.next_child)
             .filter(|edge| self.edges[edge.0].listed != Listed::Nowhere)
+    }
+
+    /// Entries that both sides know.
+    fn parent_edges(&self, block: BlockIndex) -> impl Iterator<Item = EdgeIndex> + Clone {
+        let first = self
+            .node(block)
+            .map_or(Link::NONE, |node| node.first_parent);
+        self.chain(first, |edge| edge.next_parent)
+            .filter(|edge| self.edges[edge.0].listed == Listed::OnBothSides)
     }
 
     /// All edges from `first` on, removed ones too.
@@ -407,14 +497,14 @@ impl Relations {
         if from == to || self.children(from).next().is_none() {
             return from == to;
         }
-        let mut seen = vec![false; self.width()];
+        let mut seen = PerBlock::new(self.members(), false);
         let mut stack = vec![from];
         while let Some(block) = stack.pop() {
             for child in self.children(block) {
                 if child == to {
                     return true;
                 }
-                if !std::mem::replace(&mut seen[child.as_usize()], true) {
+                if !std::mem::replace(&mut seen[child], true) {
                     stack.push(child);
                 }
             }
@@ -439,13 +529,13 @@ impl Relations {
 
     /// Both sides know all relations to the children: it was checked before.
     fn forget_children(&mut self, block: BlockIndex) {
-        let mut link = self.nodes[block.as_usize()].first_child;
+        let mut link = self.nodes[block].first_child;
         while let Some(at) = link.get() {
             let edge = &mut self.edges[at];
             link = edge.next_child;
             if edge.listed == Listed::OnBothSides {
                 edge.listed = Listed::Nowhere;
-                self.nodes[edge.child.as_usize()].parent_count -= 1;
+                self.nodes[edge.child].parent_count -= 1;
             }
         }
     }
@@ -455,7 +545,7 @@ impl Relations {
         block: BlockIndex,
         unlisted: &mut impl FnMut(BlockIndex, EdgeIndex),
     ) {
-        let node = &self.nodes[block.as_usize()];
+        let node = &self.nodes[block];
         let listed_by_strangers = node.listed_by_strangers;
         let mut link = node.first_parent;
         while let Some(at) = link.get() {

@@ -3,6 +3,7 @@
 //! change in between; how they change is not known here.
 
 use super::block_index::BlockIndex;
+use super::per_block::PerBlock;
 use super::relations::{Edge, EdgeIndex, Relations};
 
 /// What becomes of a block none of whose parents was yielded, in a topological traversal.
@@ -19,7 +20,7 @@ pub(super) struct Topological {
     start: BlockIndex,
     unyielded: Unyielded,
     stack: Vec<BlockIndex>,
-    marks: Vec<TopologicalMark>,
+    marks: PerBlock<TopologicalMark>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -37,7 +38,7 @@ impl Topological {
             start,
             unyielded,
             stack: start_within(relations, start),
-            marks: vec![TopologicalMark::default(); relations.width()],
+            marks: PerBlock::new(relations.members(), TopologicalMark::default()),
         }
     }
 
@@ -70,7 +71,7 @@ impl Topological {
     }
 
     pub(super) fn record(&mut self, relations: &Relations, block: BlockIndex, answer: bool) {
-        self.marks[block.as_usize()].answer = Some(answer);
+        self.marks[block].answer = Some(answer);
         for child in relations.children_on_both_sides(block) {
             self.count_answered_parent(child, answer);
         }
@@ -79,20 +80,20 @@ impl Topological {
     /// Relations added while the walk stood still.
     pub(super) fn notice(&mut self, added: &[Edge]) {
         for edge in added {
-            if let Some(answer) = self.marks[edge.parent.as_usize()].answer {
+            if let Some(answer) = self.marks[edge.parent].answer {
                 self.count_answered_parent(edge.child, answer);
             }
         }
     }
 
     fn count_answered_parent(&mut self, child: BlockIndex, answer: bool) {
-        let mark = &mut self.marks[child.as_usize()];
+        let mark = &mut self.marks[child];
         mark.answered_parents += 1;
         mark.has_yielded_parent |= answer;
     }
 
     fn is_due(&self, relations: &Relations, block: BlockIndex) -> bool {
-        let mark = &self.marks[block.as_usize()];
+        let mark = &self.marks[block];
         let passes_parents = block == self.start
             || (mark.answered_parents == relations.parent_count(block)
                 && (mark.has_yielded_parent || self.unyielded == Unyielded::VisitDescendants));
@@ -104,14 +105,14 @@ impl Topological {
 /// that the filter rejects are walked all the same.
 pub(super) struct PreOrder {
     stack: Vec<BlockIndex>,
-    visited: Vec<bool>,
+    visited: PerBlock<bool>,
 }
 
 impl PreOrder {
     pub(super) fn new(relations: &Relations, start: BlockIndex) -> Self {
         Self {
             stack: start_within(relations, start),
-            visited: vec![false; relations.width()],
+            visited: PerBlock::new(relations.members(), false),
         }
     }
 
@@ -122,10 +123,10 @@ impl PreOrder {
     ) -> Option<BlockIndex> {
         loop {
             let block = self.stack.pop()?;
-            if std::mem::replace(&mut self.visited[block.as_usize()], true) {
+            if std::mem::replace(&mut self.visited[block], true) {
                 continue;
             }
-            let unvisited = |child: &BlockIndex| !self.visited[child.as_usize()];
+            let unvisited = |child: &BlockIndex| !self.visited[*child];
             push_reversed(&mut self.stack, relations.children(block).filter(unvisited));
             if filter(block) {
                 return Some(block);
@@ -138,7 +139,7 @@ impl PreOrder {
 /// before each of its children and once after the last. A no ends the visit.
 pub(super) struct PostOrder {
     stack: Vec<Visit>,
-    places: Vec<Place>,
+    places: PerBlock<Place>,
 }
 
 struct Visit {
@@ -160,7 +161,7 @@ impl PostOrder {
     pub(super) fn new(relations: &Relations, start: BlockIndex) -> Self {
         let mut walk = Self {
             stack: Vec::new(),
-            places: vec![Place::Elsewhere; relations.width()],
+            places: PerBlock::new(relations.members(), Place::Elsewhere),
         };
         for start in start_within(relations, start) {
             walk.begin(start);
@@ -191,7 +192,7 @@ impl PostOrder {
 
     pub(super) fn leave(&mut self, block: BlockIndex) {
         self.stack.pop();
-        self.places[block.as_usize()] = Place::Elsewhere;
+        self.places[block] = Place::Elsewhere;
     }
 
     /// Comes to the next child of the block on top, or yields the block (true) after the last one.
@@ -205,12 +206,12 @@ impl PostOrder {
                 visit.skips -= 1;
                 continue;
             }
-            if self.places[child.as_usize()] != Place::Yielded {
+            if self.places[child] != Place::Yielded {
                 self.begin(child);
             }
             return false;
         }
-        self.places[visit.block.as_usize()] = Place::Yielded;
+        self.places[visit.block] = Place::Yielded;
         self.stack.pop();
         true
     }
@@ -218,7 +219,7 @@ impl PostOrder {
     /// Quirk: the original counts how many children it has passed, so when one of these goes from
     /// the list of a block that is being visited, the next one is passed over.
     pub(super) fn notice_unlisted(&mut self, parent: BlockIndex, edge: EdgeIndex) {
-        if let Place::OnStack(depth) = self.places[parent.as_usize()]
+        if let Place::OnStack(depth) = self.places[parent]
             && let Some(visit) = self.stack.get_mut(depth)
             && visit.passed.is_some_and(|passed| edge <= passed)
         {
@@ -227,7 +228,7 @@ impl PostOrder {
     }
 
     fn begin(&mut self, block: BlockIndex) {
-        self.places[block.as_usize()] = Place::OnStack(self.stack.len());
+        self.places[block] = Place::OnStack(self.stack.len());
         self.stack.push(Visit {
             block,
             passed: None,
@@ -239,7 +240,7 @@ impl PostOrder {
 /// The stack to begin with: an absent block is walked like any other, one outside the table has
 /// no column entries and is not.
 fn start_within(relations: &Relations, start: BlockIndex) -> Vec<BlockIndex> {
-    if start.as_usize() < relations.width() {
+    if relations.has_room_for(start) {
         vec![start]
     } else {
         Vec::new()
