@@ -25,9 +25,9 @@ struct Words {
 }
 
 impl Transformer for ReadingTime {
-    type BlockData = Words;
+    type BlockData<'a> = Words;
     /// Nothing for the course as a whole.
-    type CourseData = ();
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         "example:reading_time"
@@ -58,7 +58,7 @@ impl Transformer for ReadingTime {
     }
 
     // Sees one user and what was collected, no course.
-    fn transform(&self, data: &Data<Words, ()>, request: &mut Transformation<'_>) -> Result<()> {
+    fn transform(&self, data: &Data<'_, Self>, request: &mut Transformation<'_>) -> Result<()> {
         let (structure, outputs) = request.split();
         let words = outputs.column(self.name(), "words");
         for block in structure.blocks() {

@@ -44,8 +44,8 @@ struct ReadingTimeWithImages {
 const SECOND: WriteVersion = WriteVersion::new(2).expect("it is not 0");
 
 impl Transformer for ReadingTime {
-    type BlockData = Words;
-    type CourseData = ();
+    type BlockData<'a> = Words;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         NAME
@@ -61,8 +61,8 @@ impl Transformer for ReadingTime {
 }
 
 impl Transformer for ReadingTimeWithImages {
-    type BlockData = WordsAndImages;
-    type CourseData = ();
+    type BlockData<'a> = WordsAndImages;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         NAME

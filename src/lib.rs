@@ -115,8 +115,8 @@ pub use key::{
     is_word_character,
 };
 pub use manager::{
-    CollectedCourse, Force, Manager, Plan, PublishedCourse, Reason, Renewed, Transformed,
-    UpdateOptions, Updated,
+    BlockEntries, CollectedCourse, DEFAULT_STRUCTURE_CACHE_BYTES, Force, Manager, Plan,
+    PublishedCourse, Reason, Renewed, Transformed, UpdateOptions, Updated,
 };
 pub use source_version::SourceVersion;
 pub use store::{
@@ -129,7 +129,7 @@ pub use structure::{
     StructureBuilder, Unyielded,
 };
 pub use timestamp::{InvalidTimestamp, Timestamp};
-pub use transformer::{Registry, Transformer, UserContext};
+pub use transformer::{Reach, Registry, Transformer, UserContext};
 pub use version::{MinReader, ReadVersion, Verdict, Versions, WriteVersion};
 
 /// The program in the README runs as a test.

@@ -1118,8 +1118,8 @@ fn damage(store: &Path, space: Space, name: &str) {
 struct Named(&'static str, u32, u32);
 
 impl Transformer for Named {
-    type BlockData = ();
-    type CourseData = ();
+    type BlockData<'a> = ();
+    type CourseData<'a> = ();
 
     fn name(&self) -> &str {
         self.0
@@ -1138,8 +1138,8 @@ impl Transformer for Named {
 struct Broken;
 
 impl Transformer for Broken {
-    type BlockData = ();
-    type CourseData = ();
+    type BlockData<'a> = ();
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         "start_date"

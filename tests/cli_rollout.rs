@@ -1073,8 +1073,8 @@ fn await_tasks(program: &Program, count: usize) {
 struct Schema(&'static str, u32, u32);
 
 impl Transformer for Schema {
-    type BlockData = ();
-    type CourseData = ();
+    type BlockData<'a> = ();
+    type CourseData<'a> = ();
 
     fn name(&self) -> &str {
         self.0

@@ -27,7 +27,7 @@ use courseblocks::engine::{Engine, MemoryEngine, Space};
 use courseblocks::modulestore::{Course, ModuleStore, SourceVersion};
 use courseblocks::{
     BLOCKS, CollectedCourse, CourseKey, Error, ErrorKind, Failure, Force, Manager, Plan, Reason,
-    STRUCTURE, Store, Timestamp, UpdateOptions, UsageKey, UserContext, Versions,
+    STRUCTURE, Store, Timestamp, Transformer, UpdateOptions, UsageKey, UserContext, Versions,
 };
 use courses::{Courses, course_key};
 use joined::{join, joined, lease_for};
@@ -460,7 +460,9 @@ fn what_is_too_new_is_said_at_once_and_left_alone() {
 #[test]
 fn whatever_record_is_damaged_is_collected_again_on_the_first_read_that_needs_it() {
     for name in ["t", "u", STRUCTURE, BLOCKS] {
-        let house = House::collected();
+        let mut house = House::collected();
+        // One that remembers the structure does not need its record.
+        house.manager = house.manager.structure_cache_bytes(0);
         let intact = tamper::record(&*house.engine, &course_key(), name);
         let read_all = || {
             let published = house.manager.get_published(&course_key()).unwrap();
@@ -490,6 +492,24 @@ fn whatever_record_is_damaged_is_collected_again_on_the_first_read_that_needs_it
         assert_eq!(read_all(), told("v1", &[1, 1]));
         assert_eq!(house.work().0, loads + 1, "{name}");
     }
+}
+
+#[test]
+fn a_structure_that_is_remembered_is_served_while_its_record_is_damaged() {
+    let house = House::collected();
+    let blocks = house.blocks();
+    tamper::damage_body(&*house.engine, &course_key(), STRUCTURE);
+    let (loads, ..) = house.work();
+    assert_eq!(house.blocks(), blocks);
+    assert_eq!(read(&house.manager, &["t", "u"]), told("v1", &[1, 1]));
+    assert_eq!(house.work().0, loads, "nothing is collected");
+    // Whoever does not remember it collects again, in a new generation; then nobody does.
+    let check = house.store.check(&course_key()).unwrap();
+    assert_eq!(check.damages(&course_key()).len(), 1);
+    let other = release(&house.store, &house.courses, &[&house.t, &house.u]);
+    assert_eq!(read(&other, &["t", "u"]), told("v1", &[1, 1]));
+    assert_eq!(house.work().0, loads + 1);
+    assert_eq!(house.blocks(), blocks);
 }
 
 #[test]
@@ -674,8 +694,8 @@ fn the_last_good_data_stays_when_newer_code_fails_on_the_same_content() {
 fn a_transformer_that_answers_for_another_number_of_blocks_has_failed() {
     struct Careless;
     impl courseblocks::Transformer for Careless {
-        type BlockData = ();
-        type CourseData = ();
+        type BlockData<'a> = ();
+        type CourseData<'a> = ();
         fn name(&self) -> &'static str {
             "careless"
         }
@@ -1010,11 +1030,15 @@ fn readers_and_updates_of_two_releases_never_see_mixed_content() {
         thread::scope(|scope| {
             for number in 0..4 {
                 let manager = if number % 2 == 0 { &old } else { &new };
-                let is_over = &is_over;
+                let (is_over, t, u) = (&is_over, &t, &u);
                 scope.spawn(move || {
                     while !is_over.load(Ordering::SeqCst) {
                         match manager.get_collected(&course_key(), &["t", "u"]) {
-                            Ok(collected) => drop(content(&collected, &["t", "u"])),
+                            Ok(collected) => {
+                                drop(content(&collected, &["t", "u"]));
+                                let last = collected.structure().keys().as_slice().last();
+                                check_block(manager, &[t, u], last.unwrap());
+                            }
                             // Others were faster every time.
                             Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
                         }
@@ -1035,6 +1059,44 @@ fn readers_and_updates_of_two_releases_never_see_mixed_content() {
         let last = format!("v{}", publishes - 1);
         assert_eq!(read(&new, &["t", "u"]), (last, vec![2, 1]));
     });
+}
+
+/// A block of some content, read singly: what is found is its own data, or that the course has
+/// other content by now. Every block of new content has another name, and stands where an old one
+/// stood.
+fn check_block(manager: &Manager, transformers: &[&Recorder], block: &UsageKey) {
+    let is_gone = |error: &Error| {
+        let others_were_faster = error.kind() == ErrorKind::Conflict;
+        assert!(
+            others_were_faster || error.kind() == ErrorKind::NotFound,
+            "{error}"
+        );
+    };
+    let name = block.to_string();
+    for transformer in transformers {
+        match manager.get_block(&course_key(), *transformer, block) {
+            Ok(stamp) => assert_eq!(stamp.unwrap().block, name),
+            Err(error) => is_gone(&error),
+        }
+    }
+    let names: Vec<_> = transformers
+        .iter()
+        .map(|one| Transformer::name(*one))
+        .collect();
+    match manager.get_block_entries(&course_key(), &names, block) {
+        Ok(entries) => {
+            let stamps = transformers
+                .iter()
+                .map(|one| entries.get(*one).unwrap().unwrap());
+            let told: Vec<_> = stamps.map(|stamp| (stamp.block, stamp.source)).collect();
+            assert!(
+                told.iter()
+                    .all(|told| *told == (name.clone(), told.1.clone()))
+            );
+            assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "{told:?}");
+        }
+        Err(error) => is_gone(&error),
+    }
 }
 
 // An engine that fails.
@@ -1194,6 +1256,18 @@ fn a_single_block_is_read_as_the_whole_course_has_it() {
             assert_eq!(single, whole);
             assert_eq!(single.block, key.to_string());
             assert_eq!(single.source, version);
+            // A manager that remembers no structure searches the stored keys.
+            let forgetful = house.another(&[&house.t, &house.u]);
+            let stamp = forgetful.get_block(&course_key(), &house.t, key).unwrap();
+            assert_eq!(stamp.unwrap(), whole);
+            let entries = forgetful
+                .get_block_entries(&course_key(), &["u", "t"], key)
+                .unwrap();
+            assert_eq!(entries.get(&house.t).unwrap().unwrap(), whole);
+            assert_eq!(entries.get(&house.u).unwrap().unwrap(), whole);
+            assert_eq!(entries.generation(), collected.generation());
+            let other = Recorder::new("other", 1, 1);
+            assert_eq!(entries.get(&other).unwrap_err().kind(), ErrorKind::Registry);
         }
         let strangers = [
             course_key().usage_key("html", "stranger").unwrap(),

@@ -75,8 +75,8 @@ struct Edition<B, C = ()> {
 }
 
 impl<B: Stored, C: Stored> Transformer for Edition<B, C> {
-    type BlockData = B;
-    type CourseData = C;
+    type BlockData<'a> = B;
+    type CourseData<'a> = C;
 
     fn name(&self) -> &'static str {
         "made:up"

@@ -122,8 +122,8 @@ impl Removes {
 }
 
 impl Transformer for Removes {
-    type BlockData = ();
-    type CourseData = ();
+    type BlockData<'a> = ();
+    type CourseData<'a> = ();
 
     fn name(&self) -> &str {
         &self.name
@@ -139,7 +139,7 @@ impl Transformer for Removes {
 
     fn filters<'a>(
         &'a self,
-        _: &'a Data<(), ()>,
+        _: &'a Data<'_, Self>,
         _: &mut Transformation<'_>,
     ) -> Option<Vec<RemovalFilter<'a>>> {
         Some(vec![self.filter()])
@@ -322,8 +322,8 @@ struct Postpones {
 }
 
 impl Transformer for Postpones {
-    type BlockData = ();
-    type CourseData = ();
+    type BlockData<'a> = ();
+    type CourseData<'a> = ();
 
     fn name(&self) -> &str {
         self.name
@@ -337,7 +337,7 @@ impl Transformer for Postpones {
         Ok(nothing(course))
     }
 
-    fn transform(&self, _: &Data<(), ()>, transformation: &mut Transformation<'_>) -> Result<()> {
+    fn transform(&self, _: &Data<'_, Self>, transformation: &mut Transformation<'_>) -> Result<()> {
         let block = block_key(self.block);
         let position = transformation.structure().position(&block).unwrap();
         let present = numbers(transformation.structure());
@@ -455,8 +455,8 @@ fn below_a_start_there_is_only_what_it_reaches() {
 fn a_transformer_that_fails_for_a_user_fails_the_whole_answer() {
     struct Fails;
     impl Transformer for Fails {
-        type BlockData = ();
-        type CourseData = ();
+        type BlockData<'a> = ();
+        type CourseData<'a> = ();
         fn name(&self) -> &'static str {
             "fails"
         }
@@ -466,7 +466,7 @@ fn a_transformer_that_fails_for_a_user_fails_the_whole_answer() {
         fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {
             Ok(nothing(course))
         }
-        fn transform(&self, _: &Data<(), ()>, _: &mut Transformation<'_>) -> Result<()> {
+        fn transform(&self, _: &Data<'_, Self>, _: &mut Transformation<'_>) -> Result<()> {
             Err(Error::new(ErrorKind::Transformer, "no"))
         }
     }
@@ -581,8 +581,8 @@ struct TitleV2 {
 struct Release1;
 
 impl Transformer for Release1 {
-    type BlockData = TitleV1;
-    type CourseData = u8;
+    type BlockData<'a> = TitleV1;
+    type CourseData<'a> = u8;
 
     fn name(&self) -> &'static str {
         "titles"
@@ -606,8 +606,8 @@ impl Transformer for Release1 {
 struct Release2;
 
 impl Transformer for Release2 {
-    type BlockData = TitleV2;
-    type CourseData = u8;
+    type BlockData<'a> = TitleV2;
+    type CourseData<'a> = u8;
 
     fn name(&self) -> &'static str {
         "titles"

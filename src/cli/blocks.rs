@@ -356,8 +356,8 @@ mod tests {
     struct Renaming;
 
     impl Transformer for Renaming {
-        type BlockData = ();
-        type CourseData = ();
+        type BlockData<'a> = ();
+        type CourseData<'a> = ();
 
         fn name(&self) -> &'static str {
             "renaming"
@@ -371,7 +371,7 @@ mod tests {
             Ok(Collected::new(course.structure().width(), ()))
         }
 
-        fn transform(&self, _: &Data<(), ()>, request: &mut Transformation<'_>) -> Result<()> {
+        fn transform(&self, _: &Data<'_, Self>, request: &mut Transformation<'_>) -> Result<()> {
             let root = request.root();
             for (field, value) in [("display_name", "Yours"), ("due", "soon")] {
                 let value = FieldValue::String(value.to_owned());

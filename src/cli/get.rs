@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CourseKey, UsageKey};
 use crate::manager::{CollectedCourse, Manager};
 use crate::record::VerifiedRecord;
-use crate::store::{CourseEntry, RecordEntry};
 use crate::transformer::Registry;
+use crate::version::WriteVersion;
 
 /// Print what transformers collected for a course or for one of its blocks, as JSON
 #[derive(Debug, Args)]
@@ -59,23 +59,8 @@ impl Get {
 type Found<'a> = (CollectedAnswer<'a>, Vec<Error>);
 
 fn whole<'a>(manager: &'a Manager, course: &'a CourseKey, names: &[&'a str]) -> Result<Found<'a>> {
-    let (collected, failed) = match manager.get_collected(course, names) {
-        Ok(collected) => (collected, Vec::new()),
-        Err(error) if names.len() > 1 && hurts_only_itself(&error) => {
-            let mut readable = Vec::new();
-            let mut failed = Vec::new();
-            for name in names {
-                match manager.get_collected(course, &[name]) {
-                    Ok(_) => readable.push(*name),
-                    Err(error) if hurts_only_itself(&error) => failed.push(error),
-                    Err(error) => return Err(error),
-                }
-            }
-            // Once more, so that all of it is of one generation.
-            (manager.get_collected(course, &readable)?, failed)
-        }
-        Err(error) => return Err(error),
-    };
+    let read = |names: &[&'a str]| manager.get_collected(course, names);
+    let (collected, _, failed) = read_what_can_be(names, read)?;
     let records = names
         .iter()
         .filter_map(|name| Some((*name, collected.record(name)?)));
@@ -92,48 +77,55 @@ fn whole<'a>(manager: &'a Manager, course: &'a CourseKey, names: &[&'a str]) -> 
     Ok((answer, failed))
 }
 
-/// How often a block is read again because the course was written meanwhile.
-const MAX_ATTEMPTS: usize = 8;
-
 fn one_block<'a>(
     manager: &'a Manager,
     course: &'a CourseKey,
     names: &[&'a str],
     block: &UsageKey,
 ) -> Result<Found<'a>> {
-    let mut before = manager.store().course(course)?;
-    for _ in 0..MAX_ATTEMPTS {
-        let mut values = Vec::new();
-        let mut failed = Vec::new();
-        for name in names {
-            match manager.get_block_json(course, name, block) {
-                Ok(value) => values.push((*name, value)),
-                Err(error) if hurts_only_itself(&error) && names.len() > 1 => failed.push(error),
-                Err(error) => return Err(error),
+    let read = |names: &[&'a str]| manager.get_block_entries(course, names, block);
+    let (entries, readable, mut failed) = read_what_can_be(names, read)?;
+    let mut transformers = Vec::new();
+    for name in readable {
+        let version = entries.write_version(name)?;
+        match entries.json(manager.registry().get(name)?) {
+            Ok(value) => {
+                transformers.push((name, TransformerAnswer::one_block(version, block, value)));
             }
+            Err(error) if names.len() > 1 && hurts_only_itself(&error) => failed.push(error),
+            Err(error) => return Err(error),
         }
-        // Unchanged, so all of the values are of this generation. The first time it may have been
-        // these very reads that collected what was missing.
-        let after = manager.store().course(course)?;
-        if let (true, Some(entry)) = (before == after, &after) {
-            let transformers = values.into_iter().map(|(name, value)| {
-                (
-                    name,
-                    TransformerAnswer::one_block(entry, name, block, value),
-                )
-            });
-            let answer = CollectedAnswer {
-                schema: SCHEMA,
-                course_key: course,
-                generation: entry.generation().get(),
-                transformers: Object(transformers.collect()),
-            };
-            return Ok((answer, failed));
-        }
-        before = after;
     }
-    let message = format!("{course} was written {MAX_ATTEMPTS} times while it was being read");
-    Err(Error::new(ErrorKind::Conflict, message))
+    let answer = CollectedAnswer {
+        schema: SCHEMA,
+        course_key: course,
+        generation: entries.generation().get(),
+        transformers: Object(transformers),
+    };
+    Ok((answer, failed))
+}
+
+/// Reads what is stored under all `names` as one, or under those of them that can be read.
+fn read_what_can_be<'n, R>(
+    names: &[&'n str],
+    read: impl Fn(&[&'n str]) -> Result<R>,
+) -> Result<(R, Vec<&'n str>, Vec<Error>)> {
+    match read(names) {
+        Ok(found) => return Ok((found, names.to_vec(), Vec::new())),
+        Err(error) if names.len() > 1 && hurts_only_itself(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let mut readable = Vec::new();
+    let mut failed = Vec::new();
+    for name in names {
+        match read(&[name]) {
+            Ok(_) => readable.push(*name),
+            Err(error) if hurts_only_itself(&error) => failed.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    // Once more, so that all of it is of one generation.
+    Ok((read(&readable)?, readable, failed))
 }
 
 /// One transformer that fails must not hide the others.
@@ -186,17 +178,12 @@ impl TransformerAnswer {
         })
     }
 
-    fn one_block(entry: &CourseEntry, name: &str, block: &UsageKey, value: Option<Value>) -> Self {
-        let header = entry.record(name).map(RecordEntry::header);
+    fn one_block(version: Option<WriteVersion>, block: &UsageKey, value: Option<Value>) -> Self {
+        let value = value.map(|value| (block.clone(), value));
         Self {
-            write_version: header.map(|header| header.write_version().get()),
+            write_version: version.map(WriteVersion::get),
             course: None,
-            blocks: Object(
-                value
-                    .map(|value| (block.clone(), value))
-                    .into_iter()
-                    .collect(),
-            ),
+            blocks: Object(value.into_iter().collect()),
         }
     }
 }

@@ -1,25 +1,30 @@
 //! What hosts call: collected data and transformed structures, from the store where it is fresh,
 //! by collecting where it is not. It decides nothing about bytes and prints nothing.
 
+mod block;
 mod collected;
 mod flights;
 mod plan;
 mod session;
+mod structures;
 
 use std::sync::{Arc, Mutex};
 
+pub use block::BlockEntries;
 pub use collected::{CollectedCourse, PublishedCourse, Transformed};
+use collected::{CoursePart, OneBlock};
 use flights::Flights;
 pub use plan::{Plan, Reason};
 pub use session::Renewed;
 use session::Session;
+use structures::Structures;
 
 use crate::collect::{self, BLOCKS, OWN_VERSIONS, STRUCTURE};
 use crate::engine::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CourseKey, UsageKey};
 use crate::modulestore::{ModuleStore, Report};
-use crate::record::{Entry, RecordError};
+use crate::record::Entry;
 use crate::store::{Base, CourseEntry, Damage, Lookup, Published, Store, StoredRecord};
 use crate::transformer::{Registry, Transformer, UserContext};
 use crate::version::Versions;
@@ -32,6 +37,7 @@ pub struct Manager {
     store: Arc<Store>,
     registry: Arc<Registry>,
     modulestore: Arc<dyn ModuleStore>,
+    structures: Structures,
     flights: Flights,
     session: Mutex<Option<Session>>,
 }
@@ -69,6 +75,10 @@ pub struct Updated {
     pub report: Option<Report>,
 }
 
+/// How many bytes of decoded structures a [`Manager`] keeps unless told otherwise: some 120 courses of
+/// 5,000 blocks.
+pub const DEFAULT_STRUCTURE_CACHE_BYTES: u64 = 64 << 20;
+
 /// How often a collect is begun again because the course was published meanwhile.
 const MAX_COLLECT_ATTEMPTS: usize = 8;
 
@@ -85,9 +95,19 @@ impl Manager {
             store,
             registry,
             modulestore,
+            structures: Structures::new(DEFAULT_STRUCTURE_CACHE_BYTES),
             flights: Flights::default(),
             session: Mutex::default(),
         }
+    }
+
+    /// Keeps decoded structures of courses in memory up to `bytes`, some 110 for each block of a
+    /// course, instead of [`DEFAULT_STRUCTURE_CACHE_BYTES`]; 0 keeps none. What is kept is used for
+    /// records of the generation that it was decoded from only, so it is never stale.
+    #[must_use]
+    pub fn structure_cache_bytes(mut self, bytes: u64) -> Self {
+        self.structures = Structures::new(bytes);
+        self
     }
 
     /// The store.
@@ -118,12 +138,8 @@ impl Manager {
     /// this manager has not joined; [`Fenced`](ErrorKind::Fenced) when that is left to newer
     /// releases; and whatever the module store or the engine says.
     pub fn get_collected(&self, course: &CourseKey, names: &[&str]) -> Result<CollectedCourse> {
-        let wanted = names
-            .iter()
-            .map(|name| Ok((*name, self.registry.versions(name)?)));
-        let wanted = wanted.collect::<Result<Vec<_>>>()?;
-        self.read(course, &wanted, |lookups| {
-            CollectedCourse::open(course, &self.registry, names, lookups)
+        self.read(course, &self.wanted(names)?, |lookups| {
+            CollectedCourse::open(course, &self.registry, &self.structures, names, lookups)
         })
     }
 
@@ -134,70 +150,77 @@ impl Manager {
     /// As [`get_collected`](Self::get_collected).
     pub fn get_published(&self, course: &CourseKey) -> Result<PublishedCourse> {
         self.read(course, &[(BLOCKS, OWN_VERSIONS)], |lookups| {
-            PublishedCourse::open(course, lookups)
+            PublishedCourse::open(course, &self.structures, lookups)
         })
     }
 
     /// What `transformer` stored for one block; `None` where it stored nothing for it. Reads and
     /// verifies that block's part of the records only, whatever the size of the course.
     ///
+    /// For data that borrows from its record, and for several transformers, there is
+    /// [`get_block_entries`](Self::get_block_entries).
+    ///
     /// # Errors
     /// As [`get_collected`](Self::get_collected), and [`NotFound`](ErrorKind::NotFound) for a block
     /// that is not in the course.
-    pub fn get_block<T: Transformer>(
+    pub fn get_block<T, D>(
         &self,
         course: &CourseKey,
         transformer: &T,
         block: &UsageKey,
-    ) -> Result<Option<T::BlockData>> {
-        self.with_entry(course, transformer.name(), block, |entry| {
-            Ok(transformer.decode_block(entry)?)
-        })
+    ) -> Result<Option<D>>
+    where
+        T: for<'a> Transformer<BlockData<'a> = D>,
+    {
+        let name = transformer.name();
+        let wanted = (name, self.registry.versions(name)?);
+        let decode = |entry: Entry<'_>| -> Result<D> { Ok(transformer.decode_block(entry)?) };
+        if let Some(last) = self.structures.last(course)
+            && let Lookup::Fresh(record) = self.store.lookup(course, name, &wanted.1)?
+            && record.header().generation() == last.generation
+        {
+            let position = last.structure.position(block);
+            let position = position.ok_or_else(|| no_such_block(course, block))?;
+            // One that is damaged is collected again below.
+            if let Ok(entry) = record.column().entry(position.as_usize()) {
+                return entry.map(decode).transpose();
+            }
+        }
+        let found = self.read(course, &[wanted], |lookups| {
+            let found = OneBlock::find(&self.structures, course, block, lookups)?;
+            let decoded = found.map(|found| {
+                let entry = found.entry(0, name)?;
+                Ok(entry.map(decode).transpose())
+            });
+            decoded.transpose()
+        })?;
+        found.unwrap_or_else(|| Err(no_such_block(course, block)))
     }
 
-    /// What [`get_block`](Self::get_block) answers, as JSON, by the transformer's name.
+    /// What the named transformers stored for one block, all of one generation. Reads and verifies
+    /// that block's part of the records only, whatever the size of the course.
     ///
     /// # Errors
     /// As [`get_block`](Self::get_block).
-    #[cfg(feature = "cli")]
-    pub(crate) fn get_block_json(
+    pub fn get_block_entries(
         &self,
         course: &CourseKey,
-        name: &str,
+        names: &[&str],
         block: &UsageKey,
-    ) -> Result<Option<serde_json::Value>> {
-        let transformer = self.registry.get(name)?;
-        self.with_entry(course, name, block, |entry| transformer.block_json(entry))
+    ) -> Result<BlockEntries> {
+        let wanted = self.wanted(names)?;
+        let found = self.read(course, &wanted, |lookups| {
+            let found = OneBlock::find(&self.structures, course, block, lookups)?;
+            found.map(|found| found.entries(names)).transpose()
+        })?;
+        found.ok_or_else(|| no_such_block(course, block))
     }
 
-    fn with_entry<R>(
-        &self,
-        course: &CourseKey,
-        name: &str,
-        block: &UsageKey,
-        decode: impl Fn(Entry<'_>) -> Result<R>,
-    ) -> Result<Option<R>> {
-        let wanted = (name, self.registry.versions(name)?);
-        let found = self.read(course, &[wanted], |mut lookups| {
-            let record = lookups.pop().and_then(Lookup::fresh);
-            let structure = lookups.pop().and_then(Lookup::fresh).ok_or_else(|| {
-                Damage::new(course, STRUCTURE, RecordError::Malformed("it is missing"))
-            })?;
-            let position = collect::find_block(course, &structure.column(), block)
-                .map_err(|cause| Damage::new(course, STRUCTURE, cause))?;
-            let (Some(position), Some(record)) = (position, &record) else {
-                return Ok(position.map(|_| Ok(None)));
-            };
-            let entry = record
-                .column()
-                .entry(position.as_usize())
-                .map_err(|cause| Damage::new(course, name, cause))?;
-            Ok(Some(entry.map(&decode).transpose()))
-        })?;
-        found.unwrap_or_else(|| {
-            let message = format!("{block} is not a block of {course}");
-            Err(Error::new(ErrorKind::NotFound, message))
-        })
+    fn wanted<'n>(&self, names: &[&'n str]) -> Result<Vec<(&'n str, Versions)>> {
+        let wanted = names
+            .iter()
+            .map(|name| Ok((*name, self.registry.versions(name)?)));
+        wanted.collect()
     }
 
     /// Reads the structure and the named records and hands them to `open`, collecting what cannot
@@ -266,7 +289,18 @@ impl Manager {
         user: &UserContext,
         start: Option<&UsageKey>,
     ) -> Result<Transformed> {
-        self.get_collected(course, names)?.transform(user, start)
+        let Some(start) = start else {
+            return self.get_collected(course, names)?.transform(user, None);
+        };
+        if !self.registry.all_reach_subtrees(names)? {
+            return self
+                .get_collected(course, names)?
+                .transform(user, Some(start));
+        }
+        self.read(course, &self.wanted(names)?, |lookups| {
+            let part = CoursePart::open(course, &self.registry, &self.structures, names, lookups)?;
+            part.transform(user, start)
+        })?
     }
 
     /// Brings a course up to date with its source and with every WRITE version of this release.
@@ -432,6 +466,11 @@ impl Updated {
             report: None,
         }
     }
+}
+
+fn no_such_block(course: &CourseKey, block: &UsageKey) -> Error {
+    let message = format!("{block} is not a block of {course}");
+    Error::new(ErrorKind::NotFound, message)
 }
 
 /// What a read came to.

@@ -186,6 +186,11 @@ impl<'a> VerifiedColumn<'a> {
         Self(verified)
     }
 
+    /// The column, to read single blocks from.
+    pub(crate) fn singly(&self) -> Column<'a> {
+        self.0
+    }
+
     /// The number of blocks, each with a value or without one.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -216,6 +221,14 @@ impl<'a> VerifiedColumn<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// For bytes that were an entry before, and were verified then.
+    pub(crate) const fn new(bytes: &'a [u8], write_version: WriteVersion) -> Self {
+        Self {
+            bytes,
+            write_version,
+        }
+    }
+
     /// The bytes as they were written.
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {

@@ -120,7 +120,7 @@ pub fn check<T: Transformer>(
     // What cannot be serialized here could not be encoded above.
     let _ = values.map(|value| samples.take_from(value)).count();
     let _ = samples.take_from(collected.course());
-    let schema = trace::<T::BlockData, T::CourseData>(&samples);
+    let schema = trace::<T::BlockData<'_>, T::CourseData<'_>>(&samples);
     let recorded = Recorded {
         name,
         versions: transformer.versions(),

@@ -1,6 +1,9 @@
 //! The data of one transformer for one course, in memory: on its way into the store
 //! ([`Collected`]) and out of it ([`Data`]).
 
+use std::fmt;
+
+use super::Transformer;
 use crate::structure::BlockIndex;
 
 /// What a transformer collected: one value per block, and one for the course.
@@ -48,29 +51,83 @@ impl<B, C> Collected<B, C> {
     }
 }
 
-/// A transformer's stored data, decoded.
+/// The stored data of `T`, decoded, for a course or for the part of it that is asked for. What can
+/// be borrowed is borrowed from the record, which lives for `'d`.
 ///
 /// It is empty where nothing is stored, which only a READ version of 0 allows.
-#[derive(Clone, Debug)]
-pub struct Data<B, C> {
-    blocks: Vec<Option<B>>,
-    course: Option<C>,
+pub struct Data<'d, T: Transformer> {
+    blocks: Blocks<T::BlockData<'d>>,
+    course: Option<T::CourseData<'d>>,
 }
 
-impl<B, C> Data<B, C> {
-    pub(crate) const fn new(blocks: Vec<Option<B>>, course: Option<C>) -> Self {
-        Self { blocks, course }
+/// Values of blocks, as many as were decoded.
+enum Blocks<B> {
+    /// By position.
+    Course(Vec<Option<B>>),
+    // Invariant: in the order of positions, which are strictly increasing.
+    Part(Vec<(BlockIndex, B)>),
+}
+
+impl<'d, T: Transformer> Data<'d, T> {
+    pub(super) const fn nothing() -> Self {
+        Self {
+            blocks: Blocks::Course(Vec::new()),
+            course: None,
+        }
     }
 
-    /// What was collected for the block at `position`; `None` where nothing was.
+    /// One value, or none, for every position.
+    pub(super) const fn of_course(
+        blocks: Vec<Option<T::BlockData<'d>>>,
+        course: T::CourseData<'d>,
+    ) -> Self {
+        Self {
+            blocks: Blocks::Course(blocks),
+            course: Some(course),
+        }
+    }
+
+    /// Values of some blocks, in the order of their positions.
+    pub(super) const fn of_part(
+        blocks: Vec<(BlockIndex, T::BlockData<'d>)>,
+        course: T::CourseData<'d>,
+    ) -> Self {
+        Self {
+            blocks: Blocks::Part(blocks),
+            course: Some(course),
+        }
+    }
+
+    /// What was collected for the block at `position`; `None` where nothing was, and outside of
+    /// the part that is being transformed.
     #[must_use]
-    pub fn block(&self, position: BlockIndex) -> Option<&B> {
-        self.blocks.get(position.as_usize())?.as_ref()
+    #[inline]
+    pub fn block(&self, position: BlockIndex) -> Option<&T::BlockData<'d>> {
+        match &self.blocks {
+            Blocks::Course(blocks) => blocks.get(position.as_usize())?.as_ref(),
+            Blocks::Part(blocks) => {
+                let place = blocks.binary_search_by_key(&position, |(position, _)| *position);
+                blocks.get(place.ok()?).map(|(_, value)| value)
+            }
+        }
     }
 
     /// What was collected for the course; `None` where the transformer's data is not stored yet.
     #[must_use]
-    pub const fn course(&self) -> Option<&C> {
+    pub const fn course(&self) -> Option<&T::CourseData<'d>> {
         self.course.as_ref()
+    }
+}
+
+/// The number of values only: there are many.
+impl<T: Transformer> fmt::Debug for Data<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blocks = match &self.blocks {
+            Blocks::Course(blocks) => blocks.iter().flatten().count(),
+            Blocks::Part(blocks) => blocks.len(),
+        };
+        f.debug_struct("Data")
+            .field("blocks", &blocks)
+            .finish_non_exhaustive()
     }
 }

@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 
-use super::{Collected, Data, Transformation, Transformer};
+use super::{Collected, Data, Reach, Transformation, Transformer};
 use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::modulestore::Course;
 #[cfg(feature = "cli")]
 use crate::record::Entry;
-use crate::record::{Body, ColumnWriter, VerifiedColumn};
-use crate::structure::RemovalFilter;
+use crate::record::{Body, Column, ColumnWriter, DecodeError, RecordError, VerifiedColumn};
+use crate::structure::{BlockIndex, RemovalFilter};
 use crate::version::Versions;
 
 /// A [`Transformer`] whose types are hidden.
@@ -22,8 +22,14 @@ pub(crate) trait ErasedTransformer: Send + Sync {
     /// The record's body. A panic in the transformer's code is an error like any other.
     fn collect(&self, course: &Course) -> Result<Body>;
 
-    /// Decodes a stored column, or takes none where nothing is stored.
-    fn load(&self, column: Option<&VerifiedColumn<'_>>) -> Result<Box<dyn LoadedTransformer + '_>>;
+    /// How much of a course it looks at.
+    fn reach(&self) -> Reach;
+
+    /// Decodes what is stored.
+    fn load<'d>(
+        &'d self,
+        stored: Stored<'d, '_>,
+    ) -> Result<Box<dyn LoadedTransformer + 'd>, LoadError>;
 
     /// One block's stored data as JSON.
     #[cfg(feature = "cli")]
@@ -32,6 +38,45 @@ pub(crate) trait ErasedTransformer: Send + Sync {
     /// The course's stored data as JSON.
     #[cfg(feature = "cli")]
     fn course_json(&self, entry: Entry<'_>) -> Result<serde_json::Value>;
+}
+
+/// What there is to decode.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stored<'d, 'p> {
+    Nothing,
+    Course(VerifiedColumn<'d>),
+    /// The blocks at these positions, in ascending order. What is read is verified.
+    Part(Column<'d>, &'p [BlockIndex]),
+}
+
+/// Why stored data cannot be used.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    /// It fails its checks.
+    Damaged(RecordError),
+    /// It is what was stored, and not what the transformer reads.
+    Undecodable(DecodeError),
+}
+
+impl From<RecordError> for LoadError {
+    fn from(error: RecordError) -> Self {
+        Self::Damaged(error)
+    }
+}
+
+impl From<DecodeError> for LoadError {
+    fn from(error: DecodeError) -> Self {
+        Self::Undecodable(error)
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Damaged(error) => error.into(),
+            LoadError::Undecodable(error) => error.into(),
+        }
+    }
 }
 
 /// A transformer together with one course's decoded data.
@@ -66,16 +111,34 @@ impl<T: Transformer> ErasedTransformer for T {
         guard(self, "encoding", || encode(&collected))
     }
 
-    fn load(&self, column: Option<&VerifiedColumn<'_>>) -> Result<Box<dyn LoadedTransformer + '_>> {
-        let data = match column {
-            None => Data::new(Vec::new(), None),
-            Some(column) => {
+    fn reach(&self) -> Reach {
+        Transformer::reach(self)
+    }
+
+    fn load<'d>(
+        &'d self,
+        stored: Stored<'d, '_>,
+    ) -> Result<Box<dyn LoadedTransformer + 'd>, LoadError> {
+        let data = match stored {
+            Stored::Nothing => Data::nothing(),
+            Stored::Course(column) => {
                 let mut blocks = Vec::with_capacity(column.len());
                 for entry in column.entries() {
-                    let decoded = entry?.map(|entry| self.decode_block(entry));
-                    blocks.push(decoded.transpose()?);
+                    blocks.push(match entry? {
+                        Some(entry) => Some(self.decode_block(entry)?),
+                        None => None,
+                    });
                 }
-                Data::new(blocks, Some(self.decode_course(column.course_wide()?)?))
+                Data::of_course(blocks, self.decode_course(column.course_wide()?)?)
+            }
+            Stored::Part(column, positions) => {
+                let mut blocks = Vec::with_capacity(positions.len());
+                for &position in positions {
+                    if let Some(entry) = column.entry(position.as_usize())? {
+                        blocks.push((position, self.decode_block(entry)?));
+                    }
+                }
+                Data::of_part(blocks, self.decode_course(column.course_wide()?)?)
             }
         };
         Ok(Box::new(Loaded {
@@ -107,9 +170,9 @@ pub(crate) fn encode<B: Serialize, C: Serialize>(collected: &Collected<B, C>) ->
     Ok(column.finish_value(collected.course())?)
 }
 
-struct Loaded<'t, T: Transformer> {
-    transformer: &'t T,
-    data: Data<T::BlockData, T::CourseData>,
+struct Loaded<'d, T: Transformer> {
+    transformer: &'d T,
+    data: Data<'d, T>,
 }
 
 impl<T: Transformer> LoadedTransformer for Loaded<'_, T> {

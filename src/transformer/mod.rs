@@ -9,13 +9,12 @@ mod registry;
 pub mod standard;
 mod user;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub use data::{Collected, Data};
 #[cfg(feature = "schema")]
 pub(crate) use erased::encode;
-pub(crate) use erased::{ErasedTransformer, LoadedTransformer};
+pub(crate) use erased::{ErasedTransformer, LoadError, LoadedTransformer, Stored};
 pub use outputs::{OutputColumn, Outputs};
 pub use pipeline::Transformation;
 pub(crate) use pipeline::transform;
@@ -28,6 +27,16 @@ use crate::record::{DecodeError, Entry};
 use crate::structure::RemovalFilter;
 use crate::version::Versions;
 
+/// How much of a course a transformer looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All of it: the structure and the data are complete, wherever a transformation begins.
+    Course,
+    /// What the start leads to, and the other parents of those blocks. Nothing else is in the
+    /// structure, and data is decoded for no other block.
+    Subtree,
+}
+
 /// Collects data from a published course, and uses it to decide what one user sees.
 ///
 /// The data has two parts: a value per block (`BlockData`, absent where there is nothing to
@@ -36,11 +45,15 @@ use crate::version::Versions;
 /// readers decode the part that they know and ignore the rest.
 ///
 /// What depends on a user is only in [`UserContext`], which `collect` cannot reach.
-pub trait Transformer: Send + Sync + 'static {
+///
+/// Both may borrow: when they are collected from the course, and when they are read from the record
+/// that they are stored in. Decoding a block's title as `&'a str` costs no allocation. Types that
+/// own what they hold leave the lifetime aside: `type BlockData<'a> = Words;`.
+pub trait Transformer: Sized + Send + Sync + 'static {
     /// What is stored for one block.
-    type BlockData: Serialize + DeserializeOwned + Send + Sync;
+    type BlockData<'a>: Serialize + Deserialize<'a> + Send + Sync;
     /// What is stored once for the course.
-    type CourseData: Serialize + DeserializeOwned + Send + Sync;
+    type CourseData<'a>: Serialize + Deserialize<'a> + Send + Sync;
 
     /// The name under which the data is stored. It never changes: it is part of the key.
     fn name(&self) -> &str;
@@ -52,14 +65,17 @@ pub trait Transformer: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever keeps the data from being collected. The other transformers are not affected.
-    fn collect(&self, course: &Course) -> Result<Collected<Self::BlockData, Self::CourseData>>;
+    fn collect<'a>(
+        &self,
+        course: &'a Course,
+    ) -> Result<Collected<Self::BlockData<'a>, Self::CourseData<'a>>>;
 
     /// Decodes one block's data. Override it to convert what an older WRITE version stored, when
     /// the current type no longer decodes it ([`Entry::write_version`] tells which one it is).
     ///
     /// # Errors
     /// [`DecodeError`] when the bytes are no such value.
-    fn decode_block(&self, entry: Entry<'_>) -> Result<Self::BlockData, DecodeError> {
+    fn decode_block<'a>(&self, entry: Entry<'a>) -> Result<Self::BlockData<'a>, DecodeError> {
         entry.decode()
     }
 
@@ -67,8 +83,14 @@ pub trait Transformer: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`DecodeError`] when the bytes are no such value.
-    fn decode_course(&self, entry: Entry<'_>) -> Result<Self::CourseData, DecodeError> {
+    fn decode_course<'a>(&self, entry: Entry<'a>) -> Result<Self::CourseData<'a>, DecodeError> {
         entry.decode()
+    }
+
+    /// How much of a course this transformer looks at when a transformation begins at a block below
+    /// the root. A transformation costs what that block leads to, if all of its transformers agree.
+    fn reach(&self) -> Reach {
+        Reach::Course
     }
 
     /// A *filtering* transformer answers with its filters, or with none where this user may see
@@ -79,7 +101,7 @@ pub trait Transformer: Send + Sync + 'static {
     /// see the structure while it changes.
     fn filters<'a>(
         &'a self,
-        data: &'a Data<Self::BlockData, Self::CourseData>,
+        data: &'a Data<'_, Self>,
         transformation: &mut Transformation<'_>,
     ) -> Option<Vec<RemovalFilter<'a>>> {
         let _ = (data, transformation);
@@ -92,7 +114,7 @@ pub trait Transformer: Send + Sync + 'static {
     /// Whatever makes the result unusable; the whole transformation then fails.
     fn transform(
         &self,
-        data: &Data<Self::BlockData, Self::CourseData>,
+        data: &Data<'_, Self>,
         transformation: &mut Transformation<'_>,
     ) -> Result<()> {
         let _ = (data, transformation);

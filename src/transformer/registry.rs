@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use super::{ErasedTransformer, Transformer, standard};
+use super::{ErasedTransformer, Reach, Transformer, standard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::MAX_NAME_BYTES;
 use crate::version::Versions;
@@ -88,6 +88,17 @@ impl Registry {
         write_version_hash(
             versions.map(|transformer| (transformer.name(), transformer.versions().write)),
         )
+    }
+
+    /// Whether a transformation by these transformers that begins at a block needs only what is below
+    /// it.
+    pub(crate) fn all_reach_subtrees(&self, names: &[&str]) -> Result<bool> {
+        for name in names {
+            if self.get(name)?.reach() != Reach::Subtree {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<&dyn ErasedTransformer> {

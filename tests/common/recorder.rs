@@ -45,8 +45,8 @@ impl Recorder {
 }
 
 impl Transformer for Recorder {
-    type BlockData = Stamp;
-    type CourseData = String;
+    type BlockData<'a> = Stamp;
+    type CourseData<'a> = String;
 
     fn name(&self) -> &str {
         &self.name

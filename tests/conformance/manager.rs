@@ -453,8 +453,8 @@ struct VersionsOfRoot {
 }
 
 impl Transformer for VersionsOfRoot {
-    type BlockData = Option<String>;
-    type CourseData = ();
+    type BlockData<'a> = Option<String>;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &str {
         VERSIONS_OF_ROOT

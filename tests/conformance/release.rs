@@ -24,8 +24,8 @@ pub(crate) struct Versioned {
 }
 
 impl Transformer for Versioned {
-    type BlockData = u32;
-    type CourseData = ();
+    type BlockData<'a> = u32;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &str {
         &self.name

@@ -179,12 +179,10 @@ impl<'v> Case<'v> {
     }
 
     #[track_caller]
-    fn collected<T: Transformer>(
-        &self,
-        manager: &Manager,
-        transformer: &T,
-        block: usize,
-    ) -> T::BlockData {
+    fn collected<T, D>(&self, manager: &Manager, transformer: &T, block: usize) -> D
+    where
+        T: for<'a> Transformer<BlockData<'a> = D>,
+    {
         let stored = manager.get_block(&self.course, transformer, &self.blocks[block]);
         stored
             .unwrap()

@@ -73,8 +73,8 @@ pub(crate) fn second() -> WriteVersion {
 }
 
 impl Transformer for Titles {
-    type BlockData = Title;
-    type CourseData = ();
+    type BlockData<'a> = Title;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         TITLES
@@ -90,8 +90,8 @@ impl Transformer for Titles {
 }
 
 impl Transformer for MeasuredTitles {
-    type BlockData = MeasuredTitle;
-    type CourseData = ();
+    type BlockData<'a> = MeasuredTitle;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         TITLES

@@ -110,8 +110,8 @@ struct Stamp {
 }
 
 impl Transformer for Stamp {
-    type BlockData = u32;
-    type CourseData = Stamped;
+    type BlockData<'a> = u32;
+    type CourseData<'a> = Stamped;
 
     fn name(&self) -> &str {
         self.name

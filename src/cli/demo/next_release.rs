@@ -61,8 +61,8 @@ impl NextStartDate {
 }
 
 impl Transformer for NextStartDate {
-    type BlockData = NextStartDateBlock;
-    type CourseData = ();
+    type BlockData<'a> = NextStartDateBlock;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &str {
         Transformer::name(&StartDate)

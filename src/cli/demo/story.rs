@@ -544,13 +544,16 @@ impl Story {
     }
 
     /// Everything of every course is read, and nothing collected.
-    fn serve<T: Transformer>(
+    fn serve<T, D>(
         &self,
         title: &str,
         worker: &Worker,
         transformer: &T,
         steps: &mut Steps<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Failure>
+    where
+        T: for<'a> Transformer<BlockData<'a> = D>,
+    {
         let before = self.entries()?;
         let registry = worker.session.registry();
         let names: Vec<_> = registry.names().collect();

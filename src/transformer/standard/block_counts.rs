@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::field::FieldValue;
 use crate::modulestore::Course;
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 use super::settled;
@@ -21,8 +21,8 @@ pub struct BlockCounts;
 const NAME: &str = "blocks_api:block_counts";
 
 impl Transformer for BlockCounts {
-    type BlockData = ();
-    type CourseData = ();
+    type BlockData<'a> = ();
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         NAME
@@ -32,11 +32,15 @@ impl Transformer for BlockCounts {
         settled(1)
     }
 
+    fn reach(&self) -> Reach {
+        Reach::Subtree
+    }
+
     fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {
         Ok(Collected::new(course.structure().width(), ()))
     }
 
-    fn transform(&self, _: &Data<(), ()>, transformation: &mut Transformation<'_>) -> Result<()> {
+    fn transform(&self, _: &Data<'_, Self>, transformation: &mut Transformation<'_>) -> Result<()> {
         let types = &transformation.user().block_types_to_count.clone();
         let (structure, outputs) = transformation.split();
         let mut counts = vec![0_i64; structure.width()];

@@ -9,7 +9,7 @@ use crate::field::FieldValue;
 use crate::modulestore::Course;
 use crate::structure::{BlockIndex, Descendants, RemovalFilter, Unyielded};
 use crate::timestamp::Timestamp;
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Hides blocks with `hide_after_due` once their due date has come; in a self-paced course, once
@@ -40,8 +40,8 @@ const DUE: &str = "due";
 const HIDDEN_AFTER_DUE: &str = "hidden_after_due";
 
 impl Transformer for HiddenContent {
-    type BlockData = HiddenContentBlock;
-    type CourseData = ();
+    type BlockData<'a> = HiddenContentBlock;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         NAME
@@ -49,6 +49,10 @@ impl Transformer for HiddenContent {
 
     fn versions(&self) -> Versions {
         settled(4)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<HiddenContentBlock, ()>> {
@@ -70,7 +74,7 @@ impl Transformer for HiddenContent {
 
     fn transform(
         &self,
-        data: &Data<HiddenContentBlock, ()>,
+        data: &Data<'_, Self>,
         transformation: &mut Transformation<'_>,
     ) -> Result<()> {
         if transformation.user().is_staff {
@@ -97,7 +101,7 @@ impl Transformer for HiddenContent {
 
 /// The blocks that are hidden. Decided for all blocks before any is removed.
 fn hidden_blocks(
-    data: &Data<HiddenContentBlock, ()>,
+    data: &Data<'_, HiddenContent>,
     transformation: &Transformation<'_>,
 ) -> Vec<BlockIndex> {
     let now = transformation.user().now;

@@ -9,7 +9,7 @@ use crate::field::FieldValue;
 use crate::modulestore::Course;
 use crate::structure::{BlockIndex, Descendants, RemovalFilter, Unyielded};
 use crate::timestamp::Timestamp;
-use crate::transformer::{Collected, Data, Transformation, Transformer, UserContext};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer, UserContext};
 use crate::version::Versions;
 
 /// Removes blocks whose start date has not passed.
@@ -42,8 +42,8 @@ const DEFAULT_START: Timestamp = match Timestamp::from_micros(1_893_456_000_000_
 const HAS_SCHEDULED_CONTENT: &str = "has_scheduled_content";
 
 impl Transformer for StartDate {
-    type BlockData = StartDateBlock;
-    type CourseData = ();
+    type BlockData<'a> = StartDateBlock;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         "start_date"
@@ -51,6 +51,10 @@ impl Transformer for StartDate {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<StartDateBlock, ()>> {
@@ -69,7 +73,7 @@ impl Transformer for StartDate {
 
     fn filters<'a>(
         &'a self,
-        data: &'a Data<StartDateBlock, ()>,
+        data: &'a Data<'_, Self>,
         transformation: &mut Transformation<'_>,
     ) -> Option<Vec<RemovalFilter<'a>>> {
         let user = transformation.user();

@@ -7,7 +7,7 @@ use super::settled;
 use crate::error::Result;
 use crate::modulestore::Course;
 use crate::structure::{Descendants, RemovalFilter};
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Removes what authors marked as visible to staff only.
@@ -27,8 +27,8 @@ pub struct VisibilityBlock {
 }
 
 impl Transformer for Visibility {
-    type BlockData = VisibilityBlock;
-    type CourseData = ();
+    type BlockData<'a> = VisibilityBlock;
+    type CourseData<'a> = ();
 
     fn name(&self) -> &'static str {
         "visibility"
@@ -36,6 +36,10 @@ impl Transformer for Visibility {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<VisibilityBlock, ()>> {
@@ -54,7 +58,7 @@ impl Transformer for Visibility {
 
     fn filters<'a>(
         &'a self,
-        data: &'a Data<VisibilityBlock, ()>,
+        data: &'a Data<'_, Self>,
         transformation: &mut Transformation<'_>,
     ) -> Option<Vec<RemovalFilter<'a>>> {
         if transformation.user().is_staff {
