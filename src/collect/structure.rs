@@ -55,7 +55,7 @@ pub(crate) fn decode_structure(
     course: &CourseKey,
     record: &StoredRecord,
 ) -> Result<BlockStructure, RecordError> {
-    let column = record.column().verify()?;
+    let column = record.column()?.verify()?;
     let mut keys = Vec::with_capacity(column.len());
     for entry in column.entries() {
         keys.push(decode_key(course, entry?.map(|entry| entry.bytes()))?);

@@ -183,14 +183,16 @@ impl Manager {
             let structure = lookups.pop().and_then(Lookup::fresh).ok_or_else(|| {
                 Damage::new(course, STRUCTURE, RecordError::Malformed("it is missing"))
             })?;
-            let position = collect::find_block(course, &structure.column(), block)
+            let column = structure.column();
+            let position = column
+                .and_then(|column| collect::find_block(course, &column, block))
                 .map_err(|cause| Damage::new(course, STRUCTURE, cause))?;
             let (Some(position), Some(record)) = (position, &record) else {
                 return Ok(position.map(|_| Ok(None)));
             };
             let entry = record
                 .column()
-                .entry(position.as_usize())
+                .and_then(|column| column.entry(position.as_usize()))
                 .map_err(|cause| Damage::new(course, name, cause))?;
             Ok(Some(entry.map(&decode).transpose()))
         })?;

@@ -7,31 +7,41 @@ use crc32fast::Hasher;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seed(u32);
 
-impl Seed {
+/// The beginning of a [`Seed`]: it has taken in the key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeySeed(u32);
+
+impl KeySeed {
     /// The key comes with its length, so that no two pairs of key and fields spell the same.
-    pub(super) fn new(key: &[u8], bound_fields: &[u8]) -> Self {
+    pub(super) fn new(key: &[u8]) -> Self {
         let key_len = (key.len() as u64).to_le_bytes();
-        Self(Self(0).continued(&[&key_len, key, bound_fields]))
+        Self(continued(0, &[&key_len, key]))
     }
 
+    pub(super) fn bound(self, fields: &[u8]) -> Seed {
+        Seed(continued(self.0, &[fields]))
+    }
+}
+
+impl Seed {
     pub(super) fn header(self, body_checksum: u32) -> u32 {
-        self.continued(&[&body_checksum.to_le_bytes()])
+        continued(self.0, &[&body_checksum.to_le_bytes()])
     }
 
     pub(super) fn body(self, body: &[u8]) -> u32 {
-        self.continued(&[body])
+        continued(self.0, &[body])
     }
 
     /// The number is taken in, so that chunks cannot change places.
     pub(super) fn chunk(self, number: u32, chunk: &[u8]) -> u32 {
-        self.continued(&[&number.to_le_bytes(), chunk])
+        continued(self.0, &[&number.to_le_bytes(), chunk])
     }
+}
 
-    fn continued(self, parts: &[&[u8]]) -> u32 {
-        let mut hasher = Hasher::new_with_initial(self.0);
-        for part in parts {
-            hasher.update(part);
-        }
-        hasher.finalize()
+fn continued(checksum: u32, parts: &[&[u8]]) -> u32 {
+    let mut hasher = Hasher::new_with_initial(checksum);
+    for part in parts {
+        hasher.update(part);
     }
+    hasher.finalize()
 }
