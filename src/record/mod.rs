@@ -205,15 +205,13 @@ impl<B: AsRef<[u8]>> Record<B> {
     /// # Errors
     /// What is wrong with a compressed body.
     pub fn column(&self) -> Result<Column<'_>, RecordError> {
-        if let Some(compressed) = &self.compressed
-            && compressed.body.get().is_none()
-        {
-            let decompressed = Box::new(self.decompress(compressed.key)?);
-            // Where another thread was faster, it has the same.
-            let _ = compressed.body.set(decompressed);
+        match &self.compressed {
+            None => Ok(Column::new(self.header, self.seed, self.stored_body())),
+            Some(compressed) => {
+                let Decompressed { header, seed, body } = self.decompressed(compressed)?;
+                Ok(Column::new(*header, *seed, body))
+            }
         }
-        let (header, seed, body) = self.uncompressed();
-        Ok(Column::new(header, seed, body))
     }
 
     /// Verifies the whole body, once for all later reads of it, and decompresses it.
@@ -227,6 +225,17 @@ impl<B: AsRef<[u8]>> Record<B> {
 
     fn stored_body(&self) -> &[u8] {
         self.bytes.as_ref().get(HEADER_LEN..).unwrap_or_default()
+    }
+
+    // Out of the way of reads that need none of it.
+    #[cold]
+    fn decompressed<'a>(&self, of: &'a Compressed) -> Result<&'a Decompressed, RecordError> {
+        if let Some(decompressed) = of.body.get() {
+            return Ok(decompressed);
+        }
+        let decompressed = self.decompress(of.key)?;
+        // Where another thread was faster, it has the same.
+        Ok(of.body.get_or_init(|| Box::new(decompressed)))
     }
 
     fn decompress(&self, key: KeySeed) -> Result<Decompressed, RecordError> {
