@@ -44,13 +44,23 @@ fn records(c: &mut Criterion) {
     c.bench_function("one entry: verify its chunk", |b| {
         b.iter(|| {
             position = (position + 1_237) % BLOCKS;
-            black_box(opened.column().entry(position).expect("intact"))
+            black_box(
+                opened
+                    .column()
+                    .expect("intact")
+                    .entry(position)
+                    .expect("intact"),
+            )
         });
     });
     c.bench_function("one entry: verify its chunk, decode", |b| {
         b.iter(|| {
             position = (position + 1_237) % BLOCKS;
-            let entry = opened.column().entry(position).expect("intact");
+            let entry = opened
+                .column()
+                .expect("intact")
+                .entry(position)
+                .expect("intact");
             black_box(entry.map(|entry| entry.decode::<Stored<'_>>().expect("valid")));
         });
     });
@@ -58,16 +68,20 @@ fn records(c: &mut Criterion) {
         b.iter(|| {
             position = (position + 1_237) % BLOCKS;
             let record = Record::open(KEY, black_box(&record[..])).expect("intact");
-            let entry = record.column().entry(position).expect("intact");
+            let entry = record
+                .column()
+                .expect("intact")
+                .entry(position)
+                .expect("intact");
             black_box(entry.map(|entry| entry.decode::<Stored<'_>>().expect("valid").due));
         });
     });
     c.bench_function("all of 5,000 entries: verify", |b| {
-        b.iter(|| black_box(opened.column().verify().expect("intact")));
+        b.iter(|| black_box(opened.column().expect("intact").verify().expect("intact")));
     });
     c.bench_function("all of 5,000 entries: verify, walk", |b| {
         b.iter(|| {
-            let column = opened.column().verify().expect("intact");
+            let column = opened.column().expect("intact").verify().expect("intact");
             column.entries().fold(0, |bytes, entry| {
                 bytes
                     + entry
@@ -78,7 +92,7 @@ fn records(c: &mut Criterion) {
     });
     c.bench_function("all of 5,000 entries: verify, decode", |b| {
         b.iter(|| {
-            let column = opened.column().verify().expect("intact");
+            let column = opened.column().expect("intact").verify().expect("intact");
             let decoded = column.entries().map(|entry| {
                 let entry = entry.expect("intact");
                 entry.map(|entry| entry.decode::<Stored<'_>>().expect("valid"))
@@ -134,7 +148,12 @@ fn meta() -> Meta {
 
 fn report_sizes(record: &[u8]) {
     let opened = Record::open(KEY, record).expect("intact");
-    let lengths = opened.column().verify().expect("intact").entries();
+    let lengths = opened
+        .column()
+        .expect("intact")
+        .verify()
+        .expect("intact")
+        .entries();
     let lengths = lengths.map(|entry| {
         entry
             .expect("intact")
@@ -145,7 +164,13 @@ fn report_sizes(record: &[u8]) {
     let added = record.len()
         - HEADER_LEN
         - entries
-        - opened.column().course_wide().expect("intact").bytes().len();
+        - opened
+            .column()
+            .expect("intact")
+            .course_wide()
+            .expect("intact")
+            .bytes()
+            .len();
     println!(
         "{} entries of {:?} to {:?} bytes: {entries} bytes, {added} added ({} per mille)",
         lengths.len(),

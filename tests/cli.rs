@@ -573,6 +573,8 @@ fn headers_are_told_with_a_verdict() {
     assert_eq!(stored["entries"], 62);
     assert_eq!(stored["generation"], answer["generation"]);
     assert_eq!(stored["header_checksum"].as_str().unwrap().len(), 8);
+    assert_eq!(stored["compression"], "none");
+    assert!(run.stdout.contains("  lz4  "), "{run:?}");
 
     program
         .run(&["inspect", DEMO, "no_such"])
@@ -714,6 +716,12 @@ fn a_damaged_record_is_named_and_repaired() {
     assert!(run.stdout.starts_with("checked 1 course: "), "{run:?}");
     assert!(run.stdout.ends_with(": no damage\n"), "{run:?}");
     assert_eq!(run.status, 0);
+    let checked = &program.json(&["verify"])["courses"][0];
+    let sizes = ["bytes", "uncompressed_bytes"].map(|size| checked[size].as_u64().unwrap());
+    assert_eq!(program.json(&["courses"])["courses"][0]["bytes"], sizes[0]);
+    assert!(sizes[1] > sizes[0] + 1_000, "{checked}");
+    let told = format!(" {} bytes ({} uncompressed): ", sizes[0], sizes[1]);
+    assert!(run.stdout.contains(&told), "{run:?}");
 
     let before = program.json(&["get", DEMO]);
     damage(&program.store(), Space::Records, "visibility");

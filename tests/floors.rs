@@ -370,7 +370,14 @@ fn the_same_content_collected_again_keeps_what_it_does_not_bring() {
         .fresh()
         .unwrap();
     assert_eq!(kept.header().generation(), after.generation());
-    let value: (String, String) = kept.column().entry(0).unwrap().unwrap().decode().unwrap();
+    let value: (String, String) = kept
+        .column()
+        .unwrap()
+        .entry(0)
+        .unwrap()
+        .unwrap()
+        .decode()
+        .unwrap();
     assert_eq!(value, ("u".to_owned(), "v1".to_owned()));
 
     // A transformer that fails on the same content keeps what it has, too.

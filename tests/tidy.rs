@@ -110,6 +110,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     // In engine/mod.rs it is the name of our own module.
     ("sled::", &["src/engine/sled.rs", "src/engine/mod.rs"]),
     ("bincode::", &["src/record/codec.rs"]),
+    ("lz4_flex::", &["src/record/compression.rs"]),
     ("roxmltree::", &["src/modulestore/olx/"]),
     ("clap::", &["src/cli/"]),
     ("indicatif::", &["src/cli/"]),

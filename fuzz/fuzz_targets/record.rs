@@ -1,11 +1,12 @@
-//! Records that were written and then damaged: a read gives the right value or refuses, whole or
-//! block by block. And bytes that nobody wrote never panic.
+//! Records that were written, compressed or not, and then damaged: a read gives the right value or
+//! refuses, whole or block by block. And bytes that nobody wrote never panic, not even under
+//! checksums that fit.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use courseblocks::MinReader;
 use courseblocks::WriteVersion;
-use courseblocks::record::{self, ColumnWriter, Generation, Meta, Record};
+use courseblocks::record::{self, ColumnWriter, Compression, Generation, HEADER_LEN, Meta, Record};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -13,6 +14,8 @@ struct Input {
     key: Vec<u8>,
     entries: Vec<Option<Vec<u8>>>,
     course_wide: Vec<u8>,
+    repeat: u8,
+    is_compressed: bool,
     damage: Vec<Damage>,
     junk: Vec<u8>,
 }
@@ -27,7 +30,7 @@ enum Damage {
 
 fuzz_target!(|input: Input| {
     if let Ok(record) = Record::open(&input.key, &input.junk) {
-        read_all(&record, None);
+        read_all(&record, None, &[]);
     }
     let mut column = ColumnWriter::new();
     for entry in &input.entries {
@@ -36,7 +39,11 @@ fuzz_target!(|input: Input| {
             None => column.push_absent().expect("small"),
         }
     }
-    let body = column.finish(&input.course_wide).expect("small");
+    let course_wide = input.course_wide.repeat(input.repeat.into());
+    let mut body = column.finish(&course_wide).expect("small");
+    if input.is_compressed {
+        body = body.compressed(Compression::Lz4);
+    }
     let meta = Meta {
         write_version: WriteVersion::FIRST,
         min_reader: MinReader::ANY,
@@ -47,16 +54,44 @@ fuzz_target!(|input: Input| {
     for damage in &input.damage {
         damage.apply(&mut bytes);
     }
+    let resealed = resealed(&input.key, bytes.clone());
+    if let Ok(record) = Record::open(&input.key, &resealed) {
+        read_all(&record, None, &[]);
+    }
     let Ok(record) = Record::open(&input.key, &bytes) else {
         assert_ne!(bytes, written, "an intact record was refused");
         return;
     };
-    assert!(read_all(&record, Some(&input)) || bytes != written);
+    assert!(read_all(&record, Some(&input), &course_wide) || bytes != written);
 });
 
+/// The same bytes as a record whose length and checksums fit.
+fn resealed(key: &[u8], mut bytes: Vec<u8>) -> Vec<u8> {
+    let Some((header, body)) = bytes.split_first_chunk_mut::<HEADER_LEN>() else {
+        return bytes;
+    };
+    let len = u32::try_from(body.len()).expect("small");
+    header[24..28].copy_from_slice(&len.to_le_bytes());
+    let mut seed = crc32fast::Hasher::new();
+    seed.update(&(key.len() as u64).to_le_bytes());
+    seed.update(key);
+    seed.update(&header[..32]);
+    let checksum = |bytes: &[u8]| {
+        let mut hasher = seed.clone();
+        hasher.update(bytes);
+        hasher.finalize().to_le_bytes()
+    };
+    let body_checksum = checksum(body);
+    header[32..36].copy_from_slice(&body_checksum);
+    header[36..].copy_from_slice(&checksum(&body_checksum));
+    bytes
+}
+
 /// Every value that is given out is the one that was written. True if all were given out.
-fn read_all(record: &Record<&Vec<u8>>, written: Option<&Input>) -> bool {
-    let column = record.column();
+fn read_all(record: &Record<&Vec<u8>>, written: Option<&Input>, course_wide: &[u8]) -> bool {
+    let Ok(column) = record.column() else {
+        return false;
+    };
     let mut complete = true;
     for position in 0..column.len().min(1 << 12) {
         match (column.entry(position), written) {
@@ -82,8 +117,8 @@ fn read_all(record: &Record<&Vec<u8>>, written: Option<&Input>) -> bool {
                     (Err(_), _) => complete = false,
                 }
             }
-            if let (Ok(entry), Some(written)) = (verified.course_wide(), written) {
-                assert_eq!(entry.bytes(), written.course_wide);
+            if let (Ok(entry), Some(_)) = (verified.course_wide(), written) {
+                assert_eq!(entry.bytes(), course_wide);
             }
         }
         Err(_) => complete = false,

@@ -21,7 +21,8 @@ use crate::version::{Verdict, Versions};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 READ and WRITE are those of this release; STORED is the version that wrote the record, MIN READER \
-the least WRITE that understands it. Only the header index is read.
+the least WRITE that understands it. BODY BYTES are what is stored, compressed or not; `verify` \
+tells what they are uncompressed. Only the header index is read.
 
 Exit status: 0 printed, 1 there is no such course, 2 bad usage, 3 the store failed.")]
 pub(super) struct Inspect {
@@ -80,7 +81,9 @@ struct HeaderAnswer {
     min_reader: u32,
     generation: u64,
     entries: u32,
+    /// As they are stored.
     body_bytes: u32,
+    compression: String,
     /// In hexadecimal, as tools print a CRC-32.
     header_checksum: String,
     body_checksum: String,
@@ -167,6 +170,7 @@ impl HeaderAnswer {
             generation: header.generation().get(),
             entries: header.entries(),
             body_bytes: header.body_len(),
+            compression: header.compression().to_string(),
             header_checksum: format!("{:08x}", header.checksum()),
             body_checksum: format!("{:08x}", header.body_checksum()),
         }
@@ -222,6 +226,7 @@ fn print(
         ("min reader", Align::Right),
         ("entries", Align::Right),
         ("body bytes", Align::Right),
+        ("compression", Align::Left),
         ("header crc", Align::Left),
         ("body crc", Align::Left),
         ("verdict", Align::Left),
@@ -239,6 +244,7 @@ fn print(
             stored(|header| header.min_reader.to_string()),
             stored(|header| header.entries.to_string()),
             stored(|header| header.body_bytes.to_string()),
+            stored(|header| header.compression.clone()),
             stored(|header| header.header_checksum.clone()),
             stored(|header| header.body_checksum.clone()),
             record.words(),

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::CourseKey;
 use crate::manager::Manager;
 use crate::record::RecordError;
-use crate::store::CourseCheck;
+use crate::store::{CourseCheck, RecordCheck};
 
 /// Check every byte of the store, and collect damaged records again
 #[derive(Debug, Args)]
@@ -83,6 +83,7 @@ impl Verify {
     fn sum_up(&self, totals: &Totals) -> String {
         let Totals {
             bytes,
+            uncompressed_bytes,
             damaged,
             repaired,
             ..
@@ -100,7 +101,10 @@ impl Verify {
             0 => String::new(),
             too_new => format!("; {too_new} of a newer release not checked"),
         };
-        format!("checked {courses}: {records}, {bytes} bytes: {outcome}{unchecked}")
+        format!(
+            "checked {courses}: {records}, {bytes} bytes ({uncompressed_bytes} uncompressed): \
+             {outcome}{unchecked}"
+        )
     }
 }
 
@@ -110,6 +114,7 @@ struct Totals {
     courses: usize,
     records: usize,
     bytes: u64,
+    uncompressed_bytes: u64,
     damaged: usize,
     repaired: usize,
     too_new: usize,
@@ -120,6 +125,7 @@ impl Totals {
         self.courses += 1;
         self.records += found.records;
         self.bytes += found.bytes;
+        self.uncompressed_bytes += found.uncompressed_bytes;
         self.damaged += found.damages.len();
         self.repaired += found.repaired.len();
         self.too_new += found.too_new;
@@ -130,6 +136,7 @@ impl Totals {
 struct Findings {
     records: usize,
     bytes: u64,
+    uncompressed_bytes: u64,
     /// What is damaged now.
     damages: Vec<Damaged>,
     /// What was damaged and is no more.
@@ -156,9 +163,11 @@ impl Findings {
             .records
             .iter()
             .map(|record| record.outcome.as_ref().err());
+        let sum = |bytes: fn(&RecordCheck) -> u64| check.records.iter().map(bytes).sum();
         Ok(Self {
             records: check.records.len(),
-            bytes: check.records.iter().map(|record| record.bytes).sum(),
+            bytes: sum(|record| record.bytes),
+            uncompressed_bytes: sum(|record| record.uncompressed_bytes),
             damages: damages(course, &check),
             repaired: Vec::new(),
             too_new: too_new.filter(|outcome| is_too_new(*outcome)).count()
@@ -256,6 +265,7 @@ fn tell(
     let Findings {
         records,
         bytes,
+        uncompressed_bytes,
         damages,
         repaired,
         too_new,
@@ -266,6 +276,7 @@ fn tell(
             course_key: course,
             records: *records,
             bytes: *bytes,
+            uncompressed_bytes: *uncompressed_bytes,
             too_new: *too_new,
             damages,
             repaired,
@@ -308,6 +319,8 @@ struct VerifyAnswer<'a> {
     course_key: &'a CourseKey,
     records: usize,
     bytes: u64,
+    /// What `bytes` would be without compression, as far as it can be told.
+    uncompressed_bytes: u64,
     too_new: usize,
     damages: &'a [Damaged],
     repaired: &'a [Damaged],

@@ -55,7 +55,7 @@ pub(crate) fn decode_structure(
     course: &CourseKey,
     record: &StoredRecord,
 ) -> Result<BlockStructure, RecordError> {
-    let column = record.column().verify()?;
+    let column = record.column()?.verify()?;
     let mut keys = UsageKeys::new(course, column.len(), record.bytes());
     for entry in column.entries() {
         let (block_type, block_id) = type_and_id(entry?.map(|entry| entry.bytes()))?;

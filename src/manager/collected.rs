@@ -226,18 +226,18 @@ impl<'a> CoursePart<'a> {
         let positions = positions(&structure);
         let mut loaded = Vec::with_capacity(self.names.len());
         for (name, record) in self.names.iter().zip(&self.records) {
-            let stored = record.as_ref().map_or(Stored::Nothing, |record| {
-                Stored::Part(record.column(), &positions)
-            });
+            let damaged = |cause| Damage::new(self.course, name, cause);
+            let stored = match record {
+                None => Stored::Nothing,
+                Some(record) => Stored::Part(record.column().map_err(damaged)?, &positions),
+            };
             let transformer = match self.registry.get(name) {
                 Ok(transformer) => transformer,
                 Err(error) => return Ok(Err(error)),
             };
             match transformer.load(stored) {
                 Ok(data) => loaded.push(data),
-                Err(LoadError::Damaged(cause)) => {
-                    return Err(Damage::new(self.course, name, cause));
-                }
+                Err(LoadError::Damaged(cause)) => return Err(damaged(cause)),
                 Err(error) => return Ok(Err(error.into())),
             }
         }
@@ -266,8 +266,11 @@ impl<'a> OneBlock<'a> {
         let position = match last.filter(|last| last.generation == generation) {
             Some(last) => last.structure.position(block),
             // To decode all of it for one block would cost a hundred times as much.
-            None => find_block(course, &record.column(), block)
-                .map_err(|cause| Damage::new(course, STRUCTURE, cause))?,
+            None => {
+                let column = record.column();
+                let found = column.and_then(|column| find_block(course, &column, block));
+                found.map_err(|cause| Damage::new(course, STRUCTURE, cause))?
+            }
         };
         Ok(position.map(|position| Self {
             course,
@@ -280,7 +283,7 @@ impl<'a> OneBlock<'a> {
     /// What the transformer that was named as the `number`th stored for the block.
     pub(super) fn entry(&self, number: usize, name: &str) -> Result<Option<Entry<'_>>, Damage> {
         let record = self.records.get(number).and_then(Option::as_ref);
-        let entry = record.map(|record| record.column().entry(self.position.as_usize()));
+        let entry = record.map(|record| record.column()?.entry(self.position.as_usize()));
         let entry = entry.transpose();
         Ok(entry
             .map_err(|cause| Damage::new(self.course, name, cause))?

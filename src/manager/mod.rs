@@ -182,7 +182,8 @@ impl Manager {
             let position = last.structure.position(block);
             let position = position.ok_or_else(|| no_such_block(course, block))?;
             // One that is damaged is collected again below.
-            if let Ok(entry) = record.column().entry(position.as_usize()) {
+            let column = record.column();
+            if let Ok(entry) = column.and_then(|column| column.entry(position.as_usize())) {
                 return entry.map(decode).transpose();
             }
         }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::checksum::Seed;
+use super::checksum::{KeySeed, Seed};
+use super::compression::Compression;
 use super::{RecordError, RecordKey};
 use crate::version::{MinReader, Verdict, Versions, WriteVersion};
 
@@ -25,9 +26,9 @@ const FORMAT_VERSION: u8 = 1;
 /// bincode 2 in its standard configuration, CRC-32 (IEEE).
 const CODEC: u8 = 1;
 
-/// Bits 0 to 3 are reserved for how the record is compressed (0: not at all), the others for
-/// what is yet unknown. None is in use.
-const FLAGS: u16 = 0;
+/// The flags that tell how the body is compressed, as a number. The others are reserved for what is
+/// yet unknown.
+const COMPRESSION_FLAGS: u16 = 0x000f;
 
 /// One consistent set of a course's records: all records that were published together carry
 /// the same number.
@@ -72,6 +73,7 @@ pub struct Meta {
 pub struct Header {
     // Invariant: comes from `Raw` with an intact checksum, in a format that this code knows.
     meta: Meta,
+    compression: Compression,
     body_len: u32,
     entries: u32,
     body_checksum: u32,
@@ -109,7 +111,13 @@ impl Header {
         self.meta.generation
     }
 
-    /// Bytes after the header.
+    /// How the body is compressed.
+    #[must_use]
+    pub const fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Bytes after the header, as they are stored.
     #[must_use]
     pub const fn body_len(&self) -> u32 {
         self.body_len
@@ -121,7 +129,7 @@ impl Header {
         self.entries
     }
 
-    /// What the body's checksum must be.
+    /// What the checksum of the body must be, as it is stored.
     #[must_use]
     pub const fn body_checksum(&self) -> u32 {
         self.body_checksum
@@ -144,11 +152,31 @@ impl Header {
         if raw.bound.magic != MAGIC {
             return Err(RecordError::BadMagic);
         }
-        let seed = key.seed(raw.bound.as_bytes());
+        let seed = key.seed().bound(raw.bound.as_bytes());
         if seed.header(raw.body_checksum.get()) != raw.checksum.get() {
             return Err(RecordError::HeaderChecksum);
         }
         Ok((raw.understood()?, seed))
+    }
+
+    /// The header of the same record with its `body` not compressed, and the seed of that.
+    pub(super) fn uncompressed(
+        &self,
+        key: KeySeed,
+        body: &[u8],
+    ) -> Result<(Self, Seed), RecordError> {
+        let too_long = |_| RecordError::Malformed("a body beyond 32 bits");
+        let body_len = u32::try_from(body.len()).map_err(too_long)?;
+        let header = Unsealed::new(key, self.meta, Compression::None, body_len, self.entries);
+        let body_checksum = header.seed.body(body);
+        let uncompressed = Self {
+            compression: Compression::None,
+            body_len,
+            body_checksum,
+            checksum: header.seed.header(body_checksum),
+            ..*self
+        };
+        Ok((uncompressed, header.seed))
     }
 }
 
@@ -187,9 +215,12 @@ impl Raw {
         if bound.codec > CODEC {
             return Err(too_new("codec", bound.codec.into()));
         }
-        if bound.flags.get() != FLAGS {
-            return Err(too_new("flags", bound.flags.get()));
+        let flags = bound.flags.get();
+        if flags & !COMPRESSION_FLAGS != 0 {
+            return Err(too_new("flags", flags));
         }
+        let compression = Compression::from_number(flags & COMPRESSION_FLAGS)
+            .ok_or_else(|| too_new("compression", flags))?;
         if bound.format_version == 0 || bound.codec == 0 {
             return Err(RecordError::Malformed("format version or codec 0"));
         }
@@ -201,6 +232,7 @@ impl Raw {
                 min_reader: MinReader::new(version(bound.min_reader, "min_reader 0")?),
                 generation: Generation(bound.generation.get()),
             },
+            compression,
             body_len: bound.body_len.get(),
             entries: bound.entries.get(),
             body_checksum: self.body_checksum.get(),
@@ -216,19 +248,25 @@ pub(super) struct Unsealed {
 }
 
 impl Unsealed {
-    pub(super) fn new(key: RecordKey<'_>, meta: Meta, body_len: u32, entries: u32) -> Self {
+    pub(super) fn new(
+        key: KeySeed,
+        meta: Meta,
+        compression: Compression,
+        body_len: u32,
+        entries: u32,
+    ) -> Self {
         let bound = Bound {
             magic: MAGIC,
             format_version: FORMAT_VERSION,
             codec: CODEC,
-            flags: FLAGS.into(),
+            flags: compression.number().into(),
             write_version: meta.write_version.get().into(),
             min_reader: meta.min_reader.get().into(),
             generation: meta.generation.get().into(),
             body_len: body_len.into(),
             entries: entries.into(),
         };
-        let seed = key.seed(bound.as_bytes());
+        let seed = key.bound(bound.as_bytes());
         Self { bound, seed }
     }
 

@@ -1,6 +1,6 @@
 //! What a record is stored under. It must not know what the parts mean.
 
-use super::checksum::Seed;
+use super::checksum::KeySeed;
 
 /// The key of a record, which all of its checksums are bound to: up to four parts that count as
 /// one text, so that nobody needs to put them together. Any bytes make one.
@@ -30,13 +30,13 @@ impl<'a> RecordKey<'a> {
         Self(parts)
     }
 
-    /// What every checksum of a record with this key and these bound fields starts from.
-    pub(super) fn seed(self, bound_fields: &[u8]) -> Seed {
+    /// What every checksum of a record with this key starts from.
+    pub(super) fn seed(self) -> KeySeed {
         let [first, second, third, fourth] = self.0;
         // With its length, so that no two pairs of key and fields spell the same.
         let len = first.len() + second.len() + third.len() + fourth.len();
         let len = (len as u64).to_le_bytes();
-        Seed::of(&[&len, first, second, third, fourth, bound_fields])
+        KeySeed::of(&[&len, first, second, third, fourth])
     }
 }
 

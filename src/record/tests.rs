@@ -33,6 +33,26 @@ const SPELLED: [u8; 64] = [
     b'x', b'y', // course-wide
 ];
 
+/// Compressed by hand and by the format alone, not by the library.
+#[rustfmt::skip]
+const SPELLED_COMPRESSED: [u8; 79] = [
+    b'C', b'B', b'L', b'K', // magic
+    1, 1, 1, 0, // format version, codec, flags
+    3, 0, 0, 0, 2, 0, 0, 0, // write version, min_reader
+    8, 7, 6, 5, 4, 3, 2, 1, // generation
+    39, 0, 0, 0, 3, 0, 0, 0, // body length as stored, entries
+    0x77, 0x50, 0xe8, 0x4b, // body checksum
+    0x3a, 0x93, 0x78, 0xcc, // header checksum
+    102, 0, 0, 0, // uncompressed length
+    0xff, 9, // 15 + 9 bytes as they are:
+    22, 0, 0, 0, 0x88, 0x50, 0xa2, 0xed, // chunk 0: end, checksum
+    102, 0, 0, 0, 0xe6, 0x48, 0x1d, 0xd9, // chunk 1: end, checksum
+    4, 0, 1, b'a', b'b', b'c', // "abc", absent, ""
+    b'x', b'y', // the course-wide value begins
+    2, 0, 54, // then, from 2 bytes back, 4 + 15 + 54 of them
+    0x50, b'y', b'x', b'y', b'x', b'y', // and 5 as they are
+];
+
 type Values = (Vec<Option<Vec<u8>>>, Vec<u8>);
 type SingleRead = Result<Option<Vec<u8>>, RecordError>;
 
@@ -50,7 +70,7 @@ fn body_of((entries, course_wide): &Values) -> Body {
 
 fn read_whole(key: &[u8], record: &[u8]) -> Result<Values, RecordError> {
     let record = Record::open(key, record)?;
-    let column = record.column().verify()?;
+    let column = record.column()?.verify()?;
     let entries = column
         .entries()
         .map(|entry| Ok(entry?.map(|entry| entry.bytes().to_vec())));
@@ -63,11 +83,28 @@ fn read_whole(key: &[u8], record: &[u8]) -> Result<Values, RecordError> {
 /// What single reads return: one result per entry, then the course-wide value.
 fn read_singly(key: &[u8], record: &[u8]) -> Result<Vec<SingleRead>, RecordError> {
     let record = Record::open(key, record)?;
-    let column = record.column();
+    let column = record.column()?;
     let bytes = |entry: Entry<'_>| entry.bytes().to_vec();
     let entries = (0..column.len()).map(|position| Ok(column.entry(position)?.map(bytes)));
     let course_wide = column.course_wide().map(bytes).map(Some);
     Ok(entries.chain([course_wide]).collect())
+}
+
+fn encoded(compression: Compression, values: &Values) -> Vec<u8> {
+    encode(KEY, META, &body_of(values).compressed(compression))
+}
+
+/// 40 entries in three chunks, and a course-wide value, in a record that is compressed.
+fn compressed_sample() -> (Values, Vec<u8>) {
+    let entry = |number: u8| {
+        let repeated = b"block ".repeat(usize::from(number % 7));
+        (!number.is_multiple_of(5)).then(|| [&repeated[..], &[number]].concat())
+    };
+    let values = ((0..40).map(entry).collect(), b"the course".to_vec());
+    let record = encoded(Compression::Lz4, &values);
+    let header = *Record::open(KEY, &record).unwrap().header();
+    assert_eq!(header.compression(), Compression::Lz4);
+    (values, record)
 }
 
 /// 40 entries in three chunks, and a course-wide value.
@@ -87,6 +124,73 @@ fn a_record_is_spelled_like_this() {
     );
     assert_eq!(encode(KEY, META, &body_of(&values)), SPELLED);
     assert_eq!(read_whole(KEY, &SPELLED), Ok(values));
+}
+
+#[test]
+fn a_compressed_record_is_spelled_like_this() {
+    let entries = vec![Some(b"abc".to_vec()), None, Some(Vec::new())];
+    let values = (entries, b"xy".repeat(40));
+    assert_eq!(read_whole(KEY, &SPELLED_COMPRESSED), Ok(values.clone()));
+    // The library may find another block for the same body.
+    let written = encoded(Compression::Lz4, &values);
+    assert_eq!(written[..24], SPELLED_COMPRESSED[..24]);
+    assert_eq!(written[40..44], SPELLED_COMPRESSED[40..44]);
+    let header = Header::read(KEY, &SPELLED_COMPRESSED[..HEADER_LEN]).unwrap();
+    assert_eq!(header.compression(), Compression::Lz4);
+    assert_eq!((header.body_len(), header.entries()), (39, 3));
+}
+
+#[test]
+fn decompressed_it_is_the_body_that_the_record_has_uncompressed() {
+    let (values, record) = compressed_sample();
+    let plain = encoded(Compression::None, &values);
+    assert!(record.len() < plain.len(), "{} bytes", record.len());
+    let stored = &record[HEADER_LEN..];
+    let body = Compression::Lz4.decompress(stored, 0).unwrap();
+    assert_eq!(body, plain[HEADER_LEN..]);
+    let verified = Record::open(KEY, &record).unwrap().verify().unwrap();
+    assert_eq!(verified.uncompressed_len(), body.len());
+    let uncompressed = Record::open(KEY, &plain).unwrap().verify().unwrap();
+    assert_eq!(uncompressed.uncompressed_len(), body.len());
+    assert_eq!(read_singly(KEY, &record), read_singly(KEY, &plain));
+    assert_eq!(read_whole(KEY, &record), Ok(values));
+}
+
+#[test]
+fn a_compressed_record_is_decompressed_once_and_only_when_it_is_read() {
+    let (_, mut record) = compressed_sample();
+    let at = |record: &Record<_>| {
+        let entry = record.column().unwrap().entry(1).unwrap().unwrap();
+        entry.bytes().as_ptr()
+    };
+    let opened = Record::open(KEY, record.clone()).unwrap();
+    assert_eq!(at(&opened), at(&opened));
+    *record.last_mut().unwrap() ^= 1;
+    let opened = Record::open(KEY, record).unwrap();
+    assert_eq!(opened.column().unwrap_err(), RecordError::BodyChecksum);
+}
+
+#[test]
+fn a_body_that_hardly_gets_smaller_is_stored_as_it_is() {
+    // Bytes without a pattern, and a pattern.
+    let (mut state, mut noise) = (7_u32, Vec::new());
+    for _ in 0..8_000 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        noise.push(state.to_le_bytes()[3]);
+    }
+    for (pattern, compression) in [
+        (0, Compression::None),
+        (1_000, Compression::None),
+        (1_300, Compression::Lz4),
+    ] {
+        let values = (vec![Some(noise.clone())], vec![7; pattern]);
+        let record = encoded(Compression::Lz4, &values);
+        let header = Header::read(KEY, &record).unwrap();
+        assert_eq!(header.compression(), compression, "{pattern}");
+        let is_plain = record == encoded(Compression::None, &values);
+        assert_eq!(is_plain, compression == Compression::None);
+        assert_eq!(read_whole(KEY, &record), Ok(values));
+    }
 }
 
 #[test]
@@ -114,11 +218,11 @@ fn an_entry_knows_its_version_and_decodes() {
     let body = column.finish_value(&[258_u16, 7]).unwrap();
     let record = encode(KEY, META, &body);
     let record = Record::open(KEY, record).unwrap();
-    let entry = record.column().entry(0).unwrap().unwrap();
+    let entry = record.column().unwrap().entry(0).unwrap().unwrap();
     assert_eq!(entry.write_version(), META.write_version);
     assert_eq!(entry.decode::<&str>().unwrap(), "title");
     entry.decode::<(String, String)>().unwrap_err();
-    let course_wide = record.column().course_wide().unwrap();
+    let course_wide = record.column().unwrap().course_wide().unwrap();
     assert_eq!(course_wide.decode::<[u16; 2]>().unwrap(), [258, 7]);
 }
 
@@ -127,9 +231,9 @@ fn a_course_without_blocks_has_a_record() {
     let record = encode(KEY, META, &ColumnWriter::new().finish(b"").unwrap());
     assert_eq!(read_whole(KEY, &record), Ok((vec![], vec![])));
     let record = Record::open(KEY, record).unwrap();
-    assert!(record.column().is_empty());
+    assert!(record.column().unwrap().is_empty());
     let (position, entries) = (0, 0);
-    let error = record.column().entry(0).unwrap_err();
+    let error = record.column().unwrap().entry(0).unwrap_err();
     assert_eq!(error, RecordError::NoSuchEntry { position, entries });
 }
 
@@ -139,7 +243,7 @@ fn a_position_that_the_course_does_not_have_is_an_error() {
     let record = Record::open(KEY, record).unwrap();
     for position in [40, 47, 48, 64, usize::MAX] {
         let entries = 40;
-        let error = record.column().entry(position).unwrap_err();
+        let error = record.column().unwrap().entry(position).unwrap_err();
         assert_eq!(error, RecordError::NoSuchEntry { position, entries });
     }
 }
@@ -182,14 +286,36 @@ fn every_flipped_bit_is_refused_by_whole_reads_and_never_changes_a_single_one() 
 }
 
 #[test]
+fn every_flipped_bit_of_a_compressed_record_is_refused_by_every_read() {
+    let (_, record) = compressed_sample();
+    for bit in 0..record.len() * 8 {
+        let mut damaged = record.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let expected = match bit / 8 {
+            0..4 => RecordError::BadMagic,
+            4..HEADER_LEN => RecordError::HeaderChecksum,
+            _ => RecordError::BodyChecksum,
+        };
+        assert_eq!(read_whole(KEY, &damaged), Err(expected), "bit {bit}");
+        assert_eq!(read_singly(KEY, &damaged), Err(expected), "bit {bit}");
+    }
+}
+
+#[test]
 fn every_other_length_is_refused() {
-    let (_, record) = sample();
+    for (_, record) in [sample(), compressed_sample()] {
+        check_other_lengths(&record);
+    }
+}
+
+#[track_caller]
+fn check_other_lengths(record: &[u8]) {
     for len in 0..record.len() {
         let error = Record::open(KEY, &record[..len]).unwrap_err();
         assert!(matches!(error, RecordError::Length { found, .. } if found == len as u64));
     }
     for byte in 0..=u8::MAX {
-        let longer = [record.as_slice(), &[byte]].concat();
+        let longer = [record, &[byte]].concat();
         let error = Record::open(KEY, longer).unwrap_err();
         assert!(matches!(error, RecordError::Length { .. }));
     }
@@ -246,7 +372,7 @@ fn chunks_cannot_change_places() {
     for position in [0, ENTRIES_PER_CHUNK] {
         let opened = Record::open(KEY, &record).unwrap();
         let chunk = position / ENTRIES_PER_CHUNK;
-        let error = opened.column().entry(position).unwrap_err();
+        let error = opened.column().unwrap().entry(position).unwrap_err();
         assert_eq!(error, RecordError::ChunkChecksum { chunk });
     }
 }
@@ -259,10 +385,14 @@ fn a_sorted_value_is_found_at_its_position_and_no_other_is_found() {
         let record = Record::open(KEY, record).unwrap();
         for wanted in 0..=2 * count + 2 {
             let expected = (wanted % 2 == 1 && wanted < 2 * count).then(|| usize::from(wanted / 2));
-            let found = record.column().search(&wanted.to_be_bytes()).unwrap();
+            let found = record
+                .column()
+                .unwrap()
+                .search(&wanted.to_be_bytes())
+                .unwrap();
             assert_eq!(found, expected, "{wanted} among {count}");
         }
-        assert_eq!(record.column().search(b"").unwrap(), None);
+        assert_eq!(record.column().unwrap().search(b"").unwrap(), None);
     }
 }
 
@@ -276,7 +406,7 @@ fn a_search_never_finds_what_damage_put_there() {
         let damaged = Record::open(KEY, damaged).unwrap();
         for number in 0..41 {
             let expected = (number < 40).then_some(usize::from(number));
-            if let Ok(found) = damaged.column().search(&[b'a', number]) {
+            if let Ok(found) = damaged.column().unwrap().search(&[b'a', number]) {
                 assert_eq!(found, expected, "byte {byte}");
             }
         }
@@ -289,6 +419,7 @@ fn a_search_never_finds_what_damage_put_there() {
     let error = Record::open(KEY, gaps)
         .unwrap()
         .column()
+        .unwrap()
         .search(&[1])
         .unwrap_err();
     assert!(matches!(error, RecordError::Malformed(_)), "{error}");
@@ -305,7 +436,7 @@ fn check_changed_header(at: usize, byte: u8, expected: RecordError) {
             _ => RecordError::HeaderChecksum,
         }
     );
-    let seed = RecordKey::from(KEY).seed(&record[..32]);
+    let seed = RecordKey::from(KEY).seed().bound(&record[..32]);
     let body_checksum = u32::from_le_bytes(record[32..36].try_into().unwrap());
     record[36..40].copy_from_slice(&seed.header(body_checksum).to_le_bytes());
     assert_eq!(Record::open(KEY, record).unwrap_err(), expected);
@@ -317,7 +448,10 @@ fn what_is_newer_is_too_new_only_if_its_header_is_intact() {
     check_changed_header(4, 2, too_new("format version", 2));
     check_changed_header(4, 255, too_new("format version", 255));
     check_changed_header(5, 2, too_new("codec", 2));
-    check_changed_header(6, 1, too_new("flags", 1));
+    check_changed_header(6, 2, too_new("compression", 2));
+    check_changed_header(6, 15, too_new("compression", 15));
+    check_changed_header(6, 16, too_new("flags", 16));
+    check_changed_header(6, 17, too_new("flags", 17));
     check_changed_header(7, 0x80, too_new("flags", 0x8000));
 }
 
@@ -335,7 +469,13 @@ fn fields_that_were_never_written_are_malformed() {
 fn hostile(entries: u32, ends: &[u32], chunks: &[u8]) -> Vec<u8> {
     let directory_len = size_of_val(ends) * 2;
     let body_len = u32::try_from(directory_len + chunks.len()).unwrap();
-    let header = Unsealed::new(KEY.into(), META, body_len, entries);
+    let header = Unsealed::new(
+        RecordKey::from(KEY).seed(),
+        META,
+        Compression::None,
+        body_len,
+        entries,
+    );
     let mut start = directory_len;
     let mut body = Vec::new();
     for (number, &end) in (0..).zip(ends) {
@@ -389,10 +529,83 @@ fn a_directory_or_lengths_that_lie_are_malformed() {
     check_hostile(2, &[19, 19], b"\x80\x00\x01");
 }
 
+/// A record whose checksums are right and which has this instead of a compressed body.
+fn hostile_compressed(entries: u32, stored: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(stored.len()).unwrap();
+    let header = Unsealed::new(
+        RecordKey::from(KEY).seed(),
+        META,
+        Compression::Lz4,
+        len,
+        entries,
+    );
+    [&header.seal(stored)[..], stored].concat()
+}
+
+#[track_caller]
+fn check_hostile_compressed(entries: u32, len: usize, block: &[u8], expected: &'static str) {
+    let len = u32::try_from(len).unwrap();
+    let record = hostile_compressed(entries, &[&len.to_le_bytes(), block].concat());
+    let expected = RecordError::Malformed(expected);
+    assert_eq!(read_whole(KEY, &record), Err(expected));
+    assert_eq!(read_singly(KEY, &record), Err(expected));
+}
+
+#[test]
+fn an_uncompressed_length_that_lies_is_malformed() {
+    const IMPOSSIBLE: &str = "a compressed body of a length that it cannot have";
+    const WRONG: &str = "a compressed body that is not what its length says";
+
+    let honest = &SPELLED_COMPRESSED[44..];
+    for len in [0, 1, 18, 101, 103, 4_000] {
+        let expected = if len < 19 { IMPOSSIBLE } else { WRONG };
+        check_hostile_compressed(3, len, honest, expected);
+    }
+    // Nothing is reserved for what the block cannot stand for, nor for what is not written.
+    check_hostile_compressed(3, 255 * honest.len(), honest, WRONG);
+    check_hostile_compressed(3, 255 * honest.len() + 1, honest, IMPOSSIBLE);
+    check_hostile_compressed(3, u32::MAX as usize, honest, IMPOSSIBLE);
+    let long = vec![0xff; MAX_BODY_LEN / 255 + 2];
+    check_hostile_compressed(3, MAX_BODY_LEN, &long, WRONG);
+    check_hostile_compressed(3, MAX_BODY_LEN + 1, &long, IMPOSSIBLE);
+    // More entries than the body can hold.
+    check_hostile_compressed(1 << 20, 102, honest, IMPOSSIBLE);
+    check_hostile_compressed(u32::MAX, 102, honest, IMPOSSIBLE);
+    // Blocks that are none.
+    check_hostile_compressed(3, 102, &honest[1..], WRONG);
+    check_hostile_compressed(3, 102, &honest[..34], WRONG);
+    check_hostile_compressed(3, 102, &[0xff; 35], WRONG);
+    check_hostile_compressed(3, 102, b"", IMPOSSIBLE);
+    for len in 0..4 {
+        let record = hostile_compressed(3, &SPELLED_COMPRESSED[40..][..len]);
+        let error = read_whole(KEY, &record).unwrap_err();
+        assert_eq!(error, RecordError::Malformed(IMPOSSIBLE));
+    }
+}
+
+#[test]
+fn what_compresses_best_of_all_is_read() {
+    let values = (Vec::new(), vec![7; 1 << 20]);
+    let record = encoded(Compression::Lz4, &values);
+    assert!(record.len() < (1 << 20) / 250, "{} bytes", record.len());
+    assert_eq!(read_whole(KEY, &record), Ok(values));
+}
+
+#[test]
+fn a_compressed_directory_that_lies_is_malformed() {
+    for ends in [[15, 21], [22, 21], [0, 21], [20, 20], [20, 22]] {
+        let plain = hostile(2, &ends, &[b"\x02\x02abz", &[7; 200][..]].concat());
+        let stored = Compression::Lz4.compress(&plain[HEADER_LEN..]).unwrap();
+        let record = hostile_compressed(2, &stored);
+        let error = read_whole(KEY, &record).unwrap_err();
+        assert!(matches!(error, RecordError::Malformed(_)), "{error}");
+    }
+}
+
 #[test]
 fn the_directory_is_no_part_of_a_value() {
     let record = Record::open(KEY, hostile(2, &[8, 21], b"\x02\x02abz")).unwrap();
-    let column = record.column().verify().unwrap();
+    let column = record.column().unwrap().verify().unwrap();
     let error = column.course_wide().unwrap_err();
     assert!(matches!(error, RecordError::Malformed(_)), "{error}");
 }
@@ -415,16 +628,23 @@ proptest! {
         key in vec(any::<u8>(), 0..40),
         entries in vec(proptest::option::of(vec(any::<u8>(), 0..200)), 0..70),
         course_wide in vec(any::<u8>(), 0..300),
+        pattern in 0_usize..2_000,
     ) {
+        let course_wide = [course_wide, vec![7; pattern]].concat();
         let values = (entries, course_wide);
         let body = body_of(&values);
         let record = encode(&key, META, &body);
-        prop_assert_eq!(record.len(), HEADER_LEN + body.len() as usize);
-        let singly = read_singly(&key, &record).unwrap();
-        prop_assert_eq!(read_whole(&key, &record), Ok(values.clone()));
-        let (entries, course_wide) = values;
-        let expected = entries.into_iter().chain([Some(course_wide)]).map(Ok);
-        prop_assert_eq!(singly, expected.collect::<Vec<_>>());
+        let compressed = encode(&key, META, &body.clone().compressed(Compression::Lz4));
+        let len = body.len() as usize;
+        prop_assert_eq!(record.len(), HEADER_LEN + len);
+        let is_smaller = compressed.len() <= HEADER_LEN + len - len / 8;
+        prop_assert!(is_smaller || compressed == record);
+        let (entries, course_wide) = values.clone();
+        let expected: Vec<_> = entries.into_iter().chain([Some(course_wide)]).map(Ok).collect();
+        for record in [record, compressed] {
+            prop_assert_eq!(read_whole(&key, &record), Ok(values.clone()));
+            prop_assert_eq!(read_singly(&key, &record).unwrap(), expected.clone());
+        }
     }
 
     #[test]
@@ -434,6 +654,22 @@ proptest! {
         chunks in vec(any::<u8>(), 0..80),
     ) {
         let record = hostile(entries, &ends, &chunks);
+        let _ = read_whole(KEY, &record);
+        let _ = read_singly(KEY, &record);
+        let pattern = [&record[HEADER_LEN..], &[7; 100]].concat();
+        let stored = Compression::Lz4.compress(&pattern).unwrap_or_default();
+        let record = hostile_compressed(entries, &stored);
+        let _ = read_whole(KEY, &record);
+        let _ = read_singly(KEY, &record);
+    }
+
+    #[test]
+    fn no_compressed_bytes_make_reading_panic(
+        entries in 0_u32..20,
+        len in 0_u32..3_000,
+        block in vec(any::<u8>(), 0..200),
+    ) {
+        let record = hostile_compressed(entries, &[&len.to_le_bytes(), &block[..]].concat());
         let _ = read_whole(KEY, &record);
         let _ = read_singly(KEY, &record);
     }

@@ -148,9 +148,8 @@ pub(crate) fn encode_row<T: Serialize>(of: Place<'_>, value: &T) -> Result<Vec<u
 fn decode_row<T: DeserializeOwned>(of: Place<'_>, value: &Value) -> Result<T> {
     let key = record_key::control(of.partition, of.name);
     let decode = || -> Result<T, RecordError> {
-        let record = Record::open(key, value.as_ref())?;
-        let column = record.column().verify()?;
-        let value = column.course_wide()?.decode();
+        let record = Record::open(key, value.as_ref())?.verify()?;
+        let value = record.column().course_wide()?.decode();
         value.map_err(|_| RecordError::Malformed("no such control data"))
     };
     decode().map_err(|cause| unusable(of.what, cause))

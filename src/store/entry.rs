@@ -222,7 +222,7 @@ impl RecordEntry {
         &self.header
     }
 
-    /// Bytes of header and body.
+    /// Bytes of header and body, as they are stored.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         HEADER_LEN as u64 + u64::from(self.header.body_len())
@@ -307,8 +307,8 @@ impl<'a> From<StoredV1<'a>> for Stored<'a> {
 fn decode(course: &CourseKey, bytes: &[u8]) -> Result<Row, RecordError> {
     let record = Record::open(record_key::row(course), bytes)?;
     let generation = record.header().generation();
-    let column = record.column().verify()?;
-    let entry = column.course_wide()?;
+    let record = record.verify()?;
+    let entry = record.column().course_wide()?;
     let row = Stored::read(entry);
     let row = row.map_err(|_| RecordError::Malformed("no row of the header index"))?;
     let floor_epoch = FloorEpoch::new(row.floor_epoch);
@@ -395,7 +395,13 @@ mod tests {
         let entry = entry();
         let key = record_key::row(&entry.course);
         let row = Record::open(key, entry.encode().unwrap()).unwrap();
-        let row = row.column().course_wide().unwrap().bytes().to_vec();
+        let row = row
+            .column()
+            .unwrap()
+            .course_wide()
+            .unwrap()
+            .bytes()
+            .to_vec();
         let samples = Samples::default();
         let recorded = Recorded {
             name: "@row",

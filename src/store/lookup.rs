@@ -160,9 +160,11 @@ impl StoredRecord {
     }
 
     /// The body. Single blocks can be read from it, or all of it at once; what is touched is
-    /// verified.
-    #[must_use]
-    pub fn column(&self) -> Column<'_> {
+    /// verified. A compressed body is decompressed as a whole for either.
+    ///
+    /// # Errors
+    /// What is wrong with a compressed body.
+    pub fn column(&self) -> Result<Column<'_>, RecordError> {
         self.record.column()
     }
 
@@ -174,7 +176,7 @@ impl StoredRecord {
         self.record.verify()
     }
 
-    /// Bytes of header and body.
+    /// Bytes of header and body, as they are stored.
     #[must_use]
     pub fn bytes(&self) -> usize {
         HEADER_LEN + self.header().body_len() as usize

@@ -291,8 +291,8 @@ impl Store {
     }
 
     /// The records that a whole publication of the same content does not bring, in its generation.
-    /// They still fit where the store's own records, which say what positions mean, are the same
-    /// byte by byte. What is damaged is left behind.
+    /// They still fit where the store's own records, which say what positions mean, hold the same
+    /// byte by byte, however each release compresses it. What is damaged is left behind.
     fn carried_over(
         &self,
         entry: Option<&CourseEntry>,
@@ -310,10 +310,13 @@ impl Store {
             return Ok(kept);
         }
         let is_same = |new: &NewRecord| -> Result<bool> {
-            let old = self.record_bytes(&entry.course, &new.name)?;
-            let key = record_key::record(&entry.course, &new.name);
-            let new = record::encode(key, new.meta(entry.generation), &new.body);
-            Ok(old.is_some_and(|old| *old == *new))
+            let Some(old) = self.record_bytes(&entry.course, &new.name)? else {
+                return Ok(false);
+            };
+            let old = unpack(record_key::record(&entry.course, &new.name), &old);
+            Ok(old.is_ok_and(|(meta, body)| {
+                meta == new.meta(entry.generation) && body.has_values_of(&new.body)
+            }))
         };
         if !own.try_fold(true, |same, new| Ok::<_, Error>(same && is_same(new)?))? {
             return Ok(kept);
@@ -557,7 +560,8 @@ fn unpack(key: RecordKey<'_>, bytes: &[u8]) -> Result<(Meta, Body)> {
             None => column.push_absent()?,
         }
     }
-    Ok((meta, column.finish(record.column().course_wide()?.bytes())?))
+    let body = column.finish(record.column().course_wide()?.bytes())?;
+    Ok((meta, body.compressed(header.compression())))
 }
 
 fn record_entry(name: &str, key: RecordKey<'_>, bytes: &[u8]) -> Result<RecordEntry> {

@@ -6,7 +6,7 @@ use super::{CourseEntry, Damage, Row, Store, course_of, record_key};
 use crate::engine::Space;
 use crate::error::{Error, Result};
 use crate::key::CourseKey;
-use crate::record::{Header, Record, RecordError};
+use crate::record::{HEADER_LEN, Header, Record, RecordError};
 
 /// What a check of one course found.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct RecordCheck {
     pub name: String,
     /// Its bytes.
     pub bytes: u64,
+    /// What it would take uncompressed; as much as it takes where that is not known.
+    pub uncompressed_bytes: u64,
     /// The header if every byte is as it was written, else what is wrong.
     pub outcome: Result<Header, RecordError>,
     /// Whether the index row has the same header.
@@ -102,10 +104,13 @@ impl Store {
             let name = String::from_utf8_lossy(item.name()).into_owned();
             let bytes = item.value().as_ref();
             let in_index = indexed.and_then(|entry| entry.record(&name));
+            let checked = check_record(course, &name, bytes);
+            let stored = bytes.len() as u64;
             records.push(RecordCheck {
-                outcome: check_record(course, &name, bytes),
                 indexed: in_index.is_some_and(|record| bytes.starts_with(&record.header_bytes)),
-                bytes: bytes.len() as u64,
+                bytes: stored,
+                uncompressed_bytes: checked.as_ref().map_or(stored, |(_, bytes)| *bytes),
+                outcome: checked.map(|(header, _)| header),
                 name,
             });
         }
@@ -122,15 +127,16 @@ impl Store {
     }
 }
 
+/// The header, and the bytes of the record uncompressed.
 pub(super) fn check_record(
     course: &CourseKey,
     name: &str,
     bytes: &[u8],
-) -> Result<Header, RecordError> {
-    let record = Record::open(record_key::record(course, name), bytes)?;
-    let column = record.column().verify()?;
-    for entry in column.entries() {
+) -> Result<(Header, u64), RecordError> {
+    let record = Record::open(record_key::record(course, name), bytes)?.verify()?;
+    for entry in record.column().entries() {
         entry?;
     }
-    Ok(*record.header())
+    let uncompressed = HEADER_LEN + record.uncompressed_len();
+    Ok((*record.header(), uncompressed as u64))
 }

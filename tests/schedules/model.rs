@@ -946,7 +946,8 @@ impl Model {
             for (transformer, lookup) in read.lookups.into_iter().enumerate() {
                 let stored = match lookup {
                     Lookup::Fresh(record) => {
-                        let stamped = record.column().course_wide().map_err(Error::from)?;
+                        let column = record.column().map_err(Error::from)?;
+                        let stamped = column.course_wide().map_err(Error::from)?;
                         let stamped: Stamped = stamped.decode().map_err(Error::from)?;
                         let number = stamped.source.trim_end_matches(char::is_alphabetic);
                         must(number == row.content.to_string(), || {

@@ -313,13 +313,13 @@ fn make_own_records(
             unreachable!("it was just stored");
         };
         let mut column = ColumnWriter::new();
-        for entry in record.column().verify()?.entries() {
+        for entry in record.column()?.verify()?.entries() {
             match entry? {
                 Some(entry) => column.push(entry.bytes())?,
                 None => column.push_absent()?,
             }
         }
-        let body = column.finish(record.column().course_wide()?.bytes())?;
+        let body = column.finish(record.column()?.course_wide()?.bytes())?;
         made.push((name, versions, body));
     }
     Ok(made)

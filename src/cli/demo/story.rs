@@ -194,7 +194,8 @@ impl Story {
         let versions = a.session.registry().versions(name())?;
         let record = self.store.lookup(key, name(), &versions)?.fresh();
         let record = record.ok_or_else(|| as_told("the record can be read"))?;
-        let read = record.column().bytes_read_for(position.as_usize());
+        let column = record.column().map_err(crate::Error::from)?;
+        let read = column.bytes_read_for(position.as_usize());
         let read = HEADER_LEN + read.map_err(crate::Error::from)?;
         let whole = record.bytes();
         check(read < whole, "one block is less than the whole")?;
