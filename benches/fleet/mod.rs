@@ -124,8 +124,13 @@ const WORDS: [&str; 32] = [
     "Study",
 ];
 
+/// The key of a generated course.
+pub(crate) fn key(number: usize) -> CourseKey {
+    CourseKey::course_v1("Bench", "Fleet", &format!("run{number}")).expect("valid")
+}
+
 fn generate(number: usize, blocks: usize, names: &Names) -> Course {
-    let key = CourseKey::course_v1("Bench", "Fleet", &format!("run{number}")).expect("valid");
+    let key = key(number);
     let usage = |block_type: &str, id: usize| {
         key.usage_key(block_type, &names.id(block_type, id))
             .expect("valid")
