@@ -42,7 +42,7 @@ impl Scale {
             original: 25,
             original_blocks: &[100, 1_000, 5_000, 20_000],
             scanned_courses: &[200, 2_000],
-            weighed_courses: 200,
+            weighed_courses: 400,
             rewrites: 5,
             threads: Effort {
                 rounds: 30,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Session, Stores, place};
-use crate::contenders::{BareSled, Courseblocks, Peer, Row, disk_bytes, each_peer};
+use crate::contenders::{BareSled, Courseblocks, Peer, Row, disk_bytes, each_peer, generations};
 use crate::export;
 use crate::fleet::{self, Random};
 use crate::interrupt::Interrupted;
@@ -164,7 +164,10 @@ fn rewrite_peer<P: Peer>(
     for rows in courses {
         peer.commit(rows);
     }
-    let write = |_, number: usize| peer.commit(&courses[number]);
+    let written = generations(courses);
+    let write = |time: usize, number: usize| {
+        peer.commit(&written[number + time % 2 * courses.len()]);
+    };
     rewrite(session, directory, courses.len(), write, |time, bytes| {
         add(P::NAME, time, bytes);
     })

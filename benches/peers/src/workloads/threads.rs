@@ -11,7 +11,7 @@ use courseblocks::UsageKey;
 use courseblocks::transformer::standard::StartDate;
 
 use super::{Session, Stores, place};
-use crate::contenders::{BareSled, Courseblocks, Peer};
+use crate::contenders::{BareSled, Courseblocks, Peer, generations};
 use crate::fleet::{self, Random};
 use crate::interrupt::Interrupted;
 use crate::results::{Figure, Point, Unit};
@@ -136,6 +136,7 @@ impl Readers {
             .iter()
             .map(|course| self.store.records(course))
             .collect();
+        let rows = generations(&rows);
         let (bare, store) = (&*self.bare, &self.store);
         let (keys, blocks) = (&self.keys, &self.blocks);
         let from_bare = |course: usize, _: usize| {
@@ -145,7 +146,7 @@ impl Readers {
             let block = &blocks[course][asked];
             black_box(store.block(&store.courses()[course], &StartDate, block));
         };
-        let into_bare = |number: usize| bare.commit(&rows[number % COURSES]);
+        let into_bare = |number: usize| bare.commit(&rows[number % rows.len()]);
         let into_ours = |number: usize| {
             let publication = &publications[number % publications.len()];
             store.publish(&courses[number % COURSES], publication);
