@@ -14,6 +14,7 @@ mod export;
 mod fleet;
 mod interrupt;
 mod machine;
+mod numbers;
 mod original;
 mod results;
 mod rounds;

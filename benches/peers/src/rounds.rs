@@ -125,16 +125,25 @@ impl Measured {
         Spread::of(self.rounds_of(name))
     }
 
-    /// How many times as long as the references together a call took, round by round.
-    pub(crate) fn ratio(&self, name: &str, references: &[&str]) -> Spread {
-        let figures = self.rounds_of(name);
-        let mut sums = vec![0.0; figures.len()];
-        for reference in references {
-            for (sum, seconds) in sums.iter_mut().zip(self.rounds_of(reference)) {
+    /// How many times as long as the reference a call took, round by round.
+    pub(crate) fn ratio(&self, name: &str, reference: &str) -> Spread {
+        Spread::of_ratios(self.rounds_of(name), self.rounds_of(reference))
+    }
+
+    /// Puts one contender in the place of several, who took as long as all of them together.
+    pub(crate) fn summed(mut self, name: &str, parts: &[&str]) -> Self {
+        let mut sums = Vec::new();
+        for part in parts {
+            let rounds = self.rounds_of(part);
+            sums.resize(rounds.len(), 0.0);
+            for (sum, seconds) in sums.iter_mut().zip(rounds) {
                 *sum += seconds;
             }
         }
-        Spread::of_ratios(figures, &sums)
+        self.contenders
+            .retain(|(known, _)| !parts.contains(&known.as_str()));
+        self.contenders.insert(0, (name.to_owned(), sums));
+        self
     }
 
     fn rounds_of(&self, name: &str) -> &[f64] {
@@ -159,14 +168,16 @@ mod tests {
     };
 
     #[test]
-    fn a_ratio_is_taken_against_the_sum_of_its_references() {
+    fn several_contenders_can_be_taken_for_one() {
         let interrupt = Interrupt::default();
         let contenders = vec![fixed("a", 60), fixed("b", 10), fixed("c", 20)];
         let measured = Rounds::new(&interrupt, 1).measure(EFFORT, contenders);
         let measured = measured.expect("not interrupted");
-        let ratio = measured.ratio("a", &["b", "c"]);
-        assert!((ratio.median - 2.0).abs() < 1e-9 && ratio.rounds == 5);
         assert!((measured.seconds("b").median - 10e-6).abs() < 1e-12);
+        let measured = measured.summed("b and c", &["b", "c"]);
+        let ratio = measured.ratio("a", "b and c");
+        assert!((ratio.median - 2.0).abs() < 1e-9 && ratio.rounds == 5);
+        assert!(measured.names().eq(["b and c", "a"]));
     }
 
     #[test]

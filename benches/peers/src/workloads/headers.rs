@@ -73,7 +73,7 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
             }));
         }
         let measured = session.rounds.measure(session.scale.short, contenders)?;
-        figure.add(place(bytes), &measured, &[BareSled::NAME]);
+        figure.add(place(bytes), &measured, BareSled::NAME);
     }
     Ok(figure)
 }

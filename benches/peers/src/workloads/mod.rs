@@ -104,12 +104,12 @@ impl Figure {
         }
     }
 
-    /// Adds what was measured at one size, each contender against the references together.
-    fn add(&mut self, x: f64, measured: &Measured, references: &[&str]) {
+    /// Adds what was measured at one size, each contender against the reference.
+    fn add(&mut self, x: f64, measured: &Measured, reference: &str) {
         for name in measured.names() {
             let point = Point {
                 x,
-                ratio: measured.ratio(name, references),
+                ratio: measured.ratio(name, reference),
                 absolute: measured.seconds(name),
             };
             self.push(name, point);

@@ -64,7 +64,7 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
             contenders.push(asked.of_whole(&label, &peer, &whole));
         });
         let measured = session.rounds.measure(session.scale.short, contenders)?;
-        figure.add(place(blocks), &measured, &[BareSled::NAME]);
+        figure.add(place(blocks), &measured, BareSled::NAME);
     }
     Ok(figure)
 }

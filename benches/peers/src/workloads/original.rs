@@ -81,7 +81,7 @@ pub(crate) fn figures(session: &mut Session<'_>) -> Result<Vec<Figure>, Interrup
             }),
         ];
         let measured = session.rounds.measure(effort, contenders)?;
-        block.add(place(*blocks), &measured, &[OURS]);
+        block.add(place(*blocks), &measured, OURS);
 
         let contenders = vec![
             Contender::new(OURS, || store.visible(course)),
@@ -95,7 +95,7 @@ pub(crate) fn figures(session: &mut Session<'_>) -> Result<Vec<Figure>, Interrup
             ),
         ];
         let measured = session.rounds.measure(effort, contenders)?;
-        transform.add(place(*blocks), &measured, &[OURS]);
+        transform.add(place(*blocks), &measured, OURS);
     }
     session.original = Some(original.into_inner());
     Ok(vec![block, transform])

@@ -54,7 +54,7 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
             contenders.push(writer::<P>(&stores, &rows));
         });
         let measured = session.rounds.measure(session.scale.long, contenders)?;
-        figure.add(place(blocks), &measured, &[BareSled::NAME]);
+        figure.add(place(blocks), &measured, BareSled::NAME);
     }
     Ok(figure)
 }

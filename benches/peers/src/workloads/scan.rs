@@ -40,7 +40,7 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
             contenders.push(scanner(&label, peer, records.len()));
         });
         let measured = session.rounds.measure(session.scale.long, contenders)?;
-        figure.add(place(*courses), &measured, &[BareSled::NAME]);
+        figure.add(place(*courses), &measured, BareSled::NAME);
     }
     Ok(figure)
 }
