@@ -8,8 +8,9 @@ use std::thread::available_parallelism;
 use crate::results::Machine;
 
 /// The crates whose versions matter.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "bincode",
+    "courseblocks",
     "crc32fast",
     "fjall",
     "lmdb-rkv",

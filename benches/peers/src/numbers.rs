@@ -1,6 +1,12 @@
 //! Figures as text. The report has this file in common with the peers' program.
 
 use crate::results::Unit;
+use crate::spread::Spread;
+
+/// From the tenth to the ninetieth percentile.
+pub(crate) fn range(spread: &Spread) -> String {
+    format!("{}..{}", number(spread.p10), number(spread.p90))
+}
 
 /// Three digits that count.
 pub(crate) fn number(value: f64) -> String {

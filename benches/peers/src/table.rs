@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::numbers::{number, quantity};
+use crate::numbers::{number, quantity, range};
 use crate::results::{Figure, Point, Results};
-use crate::spread::Spread;
 
 /// One figure as a table.
 pub(crate) fn figure(figure: &Figure) -> String {
@@ -79,10 +78,6 @@ fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
         text.push('\n');
     }
     text
-}
-
-fn range(spread: &Spread) -> String {
-    format!("{}..{}", number(spread.p10), number(spread.p90))
 }
 
 #[cfg(test)]
