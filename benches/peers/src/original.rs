@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../original/original.py");
 
+/// Python 3.11 reads dates as they are exported.
+const LEAST_MINOR: u32 = 11;
+
 /// A running baseline.
 pub(crate) struct Original {
     process: Child,
@@ -51,7 +54,14 @@ impl Original {
         let hello = original.answer()?;
         let python = hello["python"].as_str();
         python.unwrap_or_default().clone_into(&mut original.python);
-        Ok(original)
+        if is_new_enough(&original.python) {
+            Ok(original)
+        } else {
+            Err(format!(
+                "python3 is {}, and the baseline needs 3.{LEAST_MINOR}",
+                original.python
+            ))
+        }
     }
 
     /// The version of Python.
@@ -129,10 +139,31 @@ pub(crate) fn export(course: &Value, path: &Path) {
     serde_json::to_writer(file, course).expect("written");
 }
 
+fn is_new_enough(python: &str) -> bool {
+    let mut numbers = python.split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(3)), Some(Ok(minor))) => minor >= LEAST_MINOR,
+        (Some(Ok(major)), _) => major > 3,
+        _ => false,
+    }
+}
+
 fn stored(answer: &Value) -> Stored {
     let number = |name: &str| answer[name].as_u64().expect("a number");
     Stored {
         blocks: number("blocks"),
         compressed_bytes: number("compressed_bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_python_is_refused() {
+        let known = ["3.11.7", "3.9.2", "3.14.0rc1", "2.7.18", "4.0", "", "pypy"];
+        let expected = [true, false, true, false, true, false, false];
+        assert_eq!(known.map(is_new_enough), expected);
     }
 }

@@ -32,20 +32,20 @@ impl Scale {
         Self {
             quick: false,
             short: Effort {
-                rounds: 200,
+                rounds: 300,
                 batch: Duration::from_millis(2),
             },
             long: Effort {
-                rounds: 60,
+                rounds: 100,
                 batch: Duration::from_millis(3),
             },
-            original: 25,
+            original: 40,
             original_blocks: &[100, 1_000, 5_000, 20_000],
             scanned_courses: &[200, 2_000],
             weighed_courses: 400,
             rewrites: 5,
             threads: Effort {
-                rounds: 30,
+                rounds: 60,
                 batch: Duration::from_millis(60),
             },
         }
