@@ -22,18 +22,3 @@ pub(crate) fn sizes(count: usize) -> Vec<usize> {
     let size = |_| (MEDIAN * (DEVIATION * random.normal()).exp()).clamp(LEAST, MOST) as usize;
     (0..count).map(size).collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_of_a_fleet_has_some_hundred_blocks_and_a_few_courses_some_thousand() {
-        let mut sizes = sizes(2_000);
-        assert_eq!(sizes, super::sizes(2_000));
-        sizes.sort_unstable();
-        assert!((200..500).contains(&sizes[1_000]), "{}", sizes[1_000]);
-        assert!(sizes[0] >= 20 && sizes[1_980] > 2_000);
-        assert!((5_000..=40_000).contains(&sizes[1_999]), "{}", sizes[1_999]);
-    }
-}

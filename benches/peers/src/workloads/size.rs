@@ -202,3 +202,18 @@ fn rewrite(
 fn float(bytes: u64) -> f64 {
     bytes as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_a_fleet_has_some_hundred_blocks_and_a_few_courses_some_thousand() {
+        let mut sizes = fleet::sizes(2_000);
+        assert_eq!(sizes, fleet::sizes(2_000));
+        sizes.sort_unstable();
+        assert!((200..500).contains(&sizes[1_000]), "{}", sizes[1_000]);
+        assert!(sizes[0] >= 20 && sizes[1_980] > 2_000);
+        assert!((5_000..=40_000).contains(&sizes[1_999]), "{}", sizes[1_999]);
+    }
+}
