@@ -8,7 +8,7 @@ use crate::rounds::Effort;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     pub(crate) quick: bool,
-    /// For what takes microseconds.
+    /// For what takes microseconds: batches so short that few of them are interrupted.
     pub(crate) short: Effort,
     /// For what takes milliseconds.
     pub(crate) long: Effort,
@@ -32,11 +32,11 @@ impl Scale {
         Self {
             quick: false,
             short: Effort {
-                rounds: 300,
-                batch: Duration::from_millis(2),
+                rounds: 1_200,
+                batch: Duration::from_micros(400),
             },
             long: Effort {
-                rounds: 100,
+                rounds: 150,
                 batch: Duration::from_millis(3),
             },
             original: 40,
@@ -45,7 +45,7 @@ impl Scale {
             weighed_courses: 400,
             rewrites: 5,
             threads: Effort {
-                rounds: 60,
+                rounds: 80,
                 batch: Duration::from_millis(60),
             },
         }
@@ -56,8 +56,8 @@ impl Scale {
         Self {
             quick: true,
             short: Effort {
-                rounds: 20,
-                batch: Duration::from_millis(1),
+                rounds: 60,
+                batch: Duration::from_micros(300),
             },
             long: Effort {
                 rounds: 10,
