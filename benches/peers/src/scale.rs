@@ -32,7 +32,7 @@ impl Scale {
         Self {
             quick: false,
             short: Effort {
-                rounds: 1_200,
+                rounds: 900,
                 batch: Duration::from_micros(400),
             },
             long: Effort {
