@@ -60,16 +60,16 @@ impl Scale {
                 batch: Duration::from_micros(300),
             },
             long: Effort {
-                rounds: 10,
+                rounds: 20,
                 batch: Duration::from_millis(1),
             },
-            original: 5,
+            original: 9,
             original_blocks: &[100, 1_000, 5_000],
             scanned_courses: &[200],
             weighed_courses: 40,
             rewrites: 2,
             threads: Effort {
-                rounds: 5,
+                rounds: 10,
                 batch: Duration::from_millis(30),
             },
         }
