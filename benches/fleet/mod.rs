@@ -1,12 +1,21 @@
 //! Generated courses, the same every time: what the benches measure on.
 
+mod random;
+mod sizes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use courseblocks::modulestore::{Block, Course, CourseBuilder, ModuleStore};
 use courseblocks::{
     CourseKey, Error, ErrorKind, FieldMap, FieldValue, Manager, Result, SourceVersion, Timestamp,
+    UsageKey,
 };
+
+#[allow(unused_imports, reason = "not every bench uses all of it")]
+pub(crate) use random::Random;
+#[allow(unused_imports, reason = "not every bench uses all of it")]
+pub(crate) use sizes::sizes;
 
 /// Lets a manager write.
 #[allow(dead_code, reason = "not every bench uses all of it")]
@@ -18,22 +27,122 @@ pub(crate) fn join(manager: &Manager) {
 }
 
 /// A course of about `blocks` blocks in the usual shape: 8 chapters, sequentials of 4 verticals,
-/// verticals of 5 components. Every tenth component has a second parent.
+/// verticals of 5 components. Every tenth component has a second parent. The course is open since
+/// 2025; the names of its blocks count up.
 pub(crate) fn course(number: usize, blocks: usize) -> Course {
-    let key = CourseKey::course_v1("Bench", "Fleet", &format!("run{number}")).expect("valid");
+    generate(number, blocks, &Names::Counted)
+}
+
+/// The same shape with names and titles as Studio and authors give them: 32 random hexadecimal
+/// digits, and 2 to 7 words. They compress as badly as those of real courses, and blocks that
+/// belong together are far apart in the order of their keys.
+#[allow(dead_code, reason = "not every bench uses all of it")]
+pub(crate) fn authored_course(number: usize, blocks: usize) -> Course {
+    generate(number, blocks, &Names::Authored { course: number })
+}
+
+/// How blocks are called.
+enum Names {
+    Counted,
+    Authored { course: usize },
+}
+
+impl Names {
+    fn id(&self, block_type: &str, id: usize) -> String {
+        match self {
+            Self::Counted => format!("{block_type}{id:08x}"),
+            Self::Authored { course } => {
+                let mut random = Self::random(*course, block_type, id);
+                format!("{:016x}{:016x}", random.next(), random.next())
+            }
+        }
+    }
+
+    fn title(&self, key: &UsageKey, id: usize) -> String {
+        match self {
+            Self::Counted => format!("A title of about {id} words"),
+            Self::Authored { course } => {
+                let mut random = Self::random(*course, key.block_type(), id);
+                let words = 2 + random.below(6);
+                let words = (0..words).map(|_| WORDS[random.below(WORDS.len())]);
+                words.collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
+    /// What is only inherited does not open a course. The last chapter of an authored one is for
+    /// later.
+    fn start(&self, key: &UsageKey, id: usize) -> Option<&'static str> {
+        match (self, key.block_type(), id) {
+            (_, "course", _) => Some("2025-01-01T00:00:00Z"),
+            (Self::Authored { .. }, "chapter", 7) => Some("2027-01-01T00:00:00Z"),
+            _ => None,
+        }
+    }
+
+    /// Each block has a sequence of its own.
+    fn random(course: usize, block_type: &str, id: usize) -> Random {
+        let text = block_type.bytes();
+        let of_type = text.fold(0, |hash, byte| hash * 31 + u64::from(byte));
+        Random::new((of_type << 40) ^ ((course as u64) << 20) ^ id as u64)
+    }
+}
+
+/// What titles are made of.
+const WORDS: [&str; 32] = [
+    "Introduction",
+    "to",
+    "the",
+    "of",
+    "and",
+    "Week",
+    "Quiz",
+    "Reading",
+    "Module",
+    "Lecture",
+    "Exercise",
+    "Final",
+    "Review",
+    "Problem",
+    "Set",
+    "Discussion",
+    "Linear",
+    "Systems",
+    "History",
+    "Cell",
+    "Biology",
+    "Energy",
+    "Models",
+    "Data",
+    "Circuits",
+    "Welcome",
+    "Summary",
+    "Part",
+    "Practice",
+    "Video",
+    "Case",
+    "Study",
+];
+
+/// The key of a generated course.
+pub(crate) fn key(number: usize) -> CourseKey {
+    CourseKey::course_v1("Bench", "Fleet", &format!("run{number}")).expect("valid")
+}
+
+fn generate(number: usize, blocks: usize, names: &Names) -> Course {
+    let key = key(number);
     let usage = |block_type: &str, id: usize| {
-        key.usage_key(block_type, &format!("{block_type}{id:08x}"))
+        key.usage_key(block_type, &names.id(block_type, id))
             .expect("valid")
     };
     let root = key.usage_key("course", "course").expect("valid");
     let version = SourceVersion::new("v1").expect("short");
     let mut builder = CourseBuilder::new(key.clone(), root.clone(), version);
     let inherited = Arc::new(FieldMap::from([date("start", "2025-01-01T00:00:00Z")]));
-    let define = |builder: &mut CourseBuilder, key: &courseblocks::UsageKey, id: usize| {
-        let mut fields = FieldMap::from([(
-            "display_name".to_owned(),
-            FieldValue::String(format!("A title of about {id} words")),
-        )]);
+    let define = |builder: &mut CourseBuilder, key: &UsageKey, id: usize| {
+        let title = FieldValue::String(names.title(key, id));
+        let mut fields = FieldMap::from([("display_name".to_owned(), title)]);
+        fields.extend(names.start(key, id).map(|start| date("start", start)));
         if id % 40 == 7 {
             fields.insert("visible_to_staff_only".to_owned(), FieldValue::Bool(true));
         }
