@@ -5,9 +5,9 @@ use std::fmt;
 
 use super::record_key;
 use crate::engine::Value;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
-use crate::record::{Column, HEADER_LEN, Header, Record, RecordError, VerifiedRecord};
+use crate::record::{Column, Detached, HEADER_LEN, Header, Record, RecordError, VerifiedRecord};
 use crate::version::{MinReader, Verdict, Versions, WriteVersion};
 
 /// What a reader gets for a course and a transformer.
@@ -122,34 +122,48 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
-    /// The one place where stored bytes become an answer.
+    /// The one place where stored bytes become an answer. They stay where they are until it is known
+    /// that they are wanted: moving them from hand to hand costs as much as checking the header.
     pub(super) fn look(
         course: &CourseKey,
         name: &str,
-        value: Option<Value>,
+        found: Result<Option<Value>>,
         versions: &Versions,
-    ) -> Lookup<Self> {
-        let Some(value) = value else {
-            return Lookup::Missing;
+    ) -> Result<Lookup<Self>> {
+        let judged = match &found {
+            Ok(Some(value)) => Self::judge(course, name, value, versions),
+            Ok(None) | Err(_) => Err(Lookup::Missing),
         };
-        // Borrowed until it is known to be wanted: what is refused is not moved about.
-        let record = match Record::open(record_key::record(course, name), &*value) {
+        match (judged, found) {
+            (Ok(record), Ok(Some(value))) => Ok(Lookup::Fresh(Self {
+                record: record.attach(value),
+            })),
+            (Err(refused), Ok(_)) => Ok(refused),
+            (Ok(_), Ok(None)) => Ok(Lookup::Missing),
+            (_, Err(error)) => Err(error),
+        }
+    }
+
+    fn judge(
+        course: &CourseKey,
+        name: &str,
+        value: &Value,
+        versions: &Versions,
+    ) -> Result<Detached, Lookup<Self>> {
+        let record = match Record::open(record_key::record(course, name), &**value) {
             Ok(record) => record,
-            Err(cause @ RecordError::TooNew { .. }) => return Lookup::TooNew(Newer::Format(cause)),
-            Err(cause) => return Lookup::Damaged(Damage::new(course, name, cause)),
+            Err(cause) => return Err(refused(course, name, cause)),
         };
         let header = record.header();
         match header.judge(versions) {
-            Verdict::Current | Verdict::Behind => Lookup::Fresh(Self {
-                record: record.detach().attach(value),
-            }),
-            Verdict::Outdated => Lookup::Outdated {
+            Verdict::Current | Verdict::Behind => Ok(record.detach()),
+            Verdict::Outdated => Err(Lookup::Outdated {
                 stored: header.write_version(),
-            },
-            Verdict::TooNew => Lookup::TooNew(Newer::Schema {
+            }),
+            Verdict::TooNew => Err(Lookup::TooNew(Newer::Schema {
                 stored: header.write_version(),
                 min_reader: header.min_reader(),
-            }),
+            })),
         }
     }
 
@@ -180,5 +194,13 @@ impl StoredRecord {
     #[must_use]
     pub fn bytes(&self) -> usize {
         HEADER_LEN + self.header().body_len() as usize
+    }
+}
+
+#[cold]
+fn refused(course: &CourseKey, name: &str, cause: RecordError) -> Lookup<StoredRecord> {
+    match cause {
+        RecordError::TooNew { .. } => Lookup::TooNew(Newer::Format(cause)),
+        _ => Lookup::Damaged(Damage::new(course, name, cause)),
     }
 }

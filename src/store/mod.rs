@@ -87,8 +87,8 @@ impl Store {
         name: &str,
         versions: &Versions,
     ) -> Result<Lookup<StoredRecord>> {
-        let value = self.record_bytes(course, name)?;
-        Ok(StoredRecord::look(course, name, value, versions))
+        let found = self.record_bytes(course, name);
+        StoredRecord::look(course, name, found, versions)
     }
 
     /// What is stored for a course, from the header index; `None` for a course that is not here.

@@ -10,7 +10,7 @@ use courseblocks::modulestore::{Course, ModuleStore};
 use courseblocks::record::ColumnWriter;
 use courseblocks::rollout::{Census, Fleet, Registration};
 use courseblocks::{
-    BLOCKS, CourseKey, Error, ErrorKind, Lease, Lookup, Manager, MinReader, NewRecord, Publication,
+    BLOCKS, CourseKey, DEFAULT_STRUCTURE_CACHE_BYTES, Error, ErrorKind, Lease, Lookup, Manager, MinReader, NewRecord, Publication,
     ReadVersion, Registry, STRUCTURE, Scope, SourceVersion, Store, Timestamp, Transformer,
     UpdateOptions, UsageKey, UserContext, Versions, WriteVersion,
 };
@@ -34,11 +34,17 @@ pub(crate) struct Courseblocks {
 impl Courseblocks {
     /// Makes a store in an empty directory and collects one course for each number of blocks.
     pub(crate) fn open(directory: &Path, sizes: &[usize]) -> Self {
+        Self::open_keeping(directory, sizes, DEFAULT_STRUCTURE_CACHE_BYTES)
+    }
+
+    /// As [`open`](Self::open), with so many bytes of decoded structures kept in memory.
+    pub(crate) fn open_keeping(directory: &Path, sizes: &[usize], bytes: u64) -> Self {
         let generated = Generated(sizes.to_vec());
         let courses = (0..sizes.len()).map(fleet::key).collect();
         let store = Store::open(directory.join("store")).expect("a store");
         let registry = Arc::new(Registry::standard());
-        let manager = Manager::new(Arc::new(store), registry, Arc::new(generated));
+        let manager = Manager::new(Arc::new(store), registry, Arc::new(generated))
+            .structure_cache_bytes(bytes);
         fleet::join(&manager);
         let opened = Self {
             manager,
@@ -96,11 +102,10 @@ impl Courseblocks {
     }
 
     /// All data of a transformer: checked whole and decoded.
-    pub(crate) fn column<T: Transformer>(
-        &self,
-        course: &CourseKey,
-        transformer: &T,
-    ) -> Vec<Option<T::BlockData>> {
+    pub(crate) fn column<T, D>(&self, course: &CourseKey, transformer: &T) -> Vec<Option<D>>
+    where
+        T: for<'a> Transformer<BlockData<'a> = D>,
+    {
         let versions = transformer.versions();
         let store = self.manager.store();
         let lookup = store.lookup(course, transformer.name(), &versions);
@@ -115,13 +120,17 @@ impl Courseblocks {
         values
     }
 
+    /// Reads a course as a whole, so that its structure is known from then on, where it may be kept.
+    pub(crate) fn know(&self, course: &CourseKey) {
+        let collected = self.manager.get_collected(course, &[]);
+        assert_eq!(collected.expect("a course").course(), course);
+    }
+
     /// The data of one block.
-    pub(crate) fn block<T: Transformer>(
-        &self,
-        course: &CourseKey,
-        transformer: &T,
-        block: &UsageKey,
-    ) -> T::BlockData {
+    pub(crate) fn block<T, D>(&self, course: &CourseKey, transformer: &T, block: &UsageKey) -> D
+    where
+        T: for<'a> Transformer<BlockData<'a> = D>,
+    {
         let found = self.manager.get_block(course, transformer, block);
         found.expect("a block").expect("a value")
     }
@@ -204,7 +213,9 @@ impl Courseblocks {
         NewRecord {
             name,
             versions,
-            body: body.expect("it was stored before"),
+            body: body
+                .expect("it was stored before")
+                .compressed(verified.header().compression()),
         }
     }
 

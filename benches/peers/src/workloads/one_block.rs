@@ -15,6 +15,9 @@ use crate::rounds::Contender;
 
 const BLOCKS: [usize; 4] = [100, 1_000, 5_000, 50_000];
 
+/// Knows the course's structure from an earlier read of the whole.
+const KNOWING: &str = "courseblocks, structure known";
+
 /// How many blocks are asked for in turn.
 const ASKED: usize = 4_096;
 
@@ -28,7 +31,9 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
     );
     for blocks in BLOCKS {
         let stores = Stores::new();
-        let store = Courseblocks::open(&stores.directory("courseblocks"), &[blocks]);
+        let store = Courseblocks::open_keeping(&stores.directory("courseblocks"), &[blocks], 0);
+        let knowing = Courseblocks::open(&stores.directory("knowing"), &[blocks]);
+        knowing.know(&knowing.courses()[0]);
         let course = &store.courses()[0];
         let values = store.column(course, &StartDate);
         let keys = fleet::authored_course(0, blocks).structure().keys().clone();
@@ -36,6 +41,8 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
         for position in asked.positions.iter().take(50) {
             let block = store.block(course, &StartDate, &keys.as_slice()[*position]);
             check("courseblocks", &Some(block), &values[*position]);
+            let block = knowing.block(course, &StartDate, &keys.as_slice()[*position]);
+            check(KNOWING, &Some(block), &values[*position]);
         }
 
         let of_blocks = values_of_blocks(keys.as_slice(), &values);
@@ -45,7 +52,7 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
         };
         let bare = stores.peer::<BareSled>("blocks", &of_blocks);
         let bare_whole = stores.peer::<BareSled>("course", std::slice::from_ref(&whole));
-        let mut next = cycle(ASKED);
+        let (mut next, mut next_known) = (cycle(ASKED), cycle(ASKED));
         let mut contenders = vec![
             reader(BareSled::NAME, &bare, asked.keys.clone(), <[u8]>::len),
             reader("bare sled, decoded", &bare, asked.keys.clone(), decode_one),
@@ -53,6 +60,10 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
             Contender::new("courseblocks", || {
                 let block = &keys.as_slice()[asked.positions[next()]];
                 store.block(course, &StartDate, block)
+            }),
+            Contender::new(KNOWING, || {
+                let block = &keys.as_slice()[asked.positions[next_known()]];
+                knowing.block(course, &StartDate, block)
             }),
         ];
         each_peer!(P => {

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use bincode::config;
 use courseblocks::Transformer;
 use courseblocks::transformer::standard::{HiddenContent, StartDate, Visibility};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Session, Stores, check, place, reader};
@@ -53,15 +54,15 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
     Ok(figure)
 }
 
-fn measure<T>(
+fn measure<T, D>(
     session: &mut Session<'_>,
     stores: &Stores,
     store: &Courseblocks,
     transformer: &T,
 ) -> Result<Measured, Interrupted>
 where
-    T: Transformer,
-    T::BlockData: PartialEq + Debug,
+    T: for<'a> Transformer<BlockData<'a> = D>,
+    D: PartialEq + Debug + Serialize + DeserializeOwned + 'static,
 {
     let course = &store.courses()[0];
     let name = transformer.name();
@@ -74,28 +75,25 @@ where
         key: key.clone(),
         value: bincode::serde::encode_to_vec(&values, config::standard()).expect("encoded"),
     };
-    check("bincode", &decode::<T>(&plain.value), &values);
+    check("bincode", &decode::<D>(&plain.value), &values);
 
     let bare = stores.peer::<BareSled>(&format!("{name} records"), &records);
     let ours = format!("courseblocks, {name}");
     let mut contenders = vec![
         reader(GET, &bare, vec![key.clone()], <[u8]>::len),
         Contender::new(CHECKSUM, || crc32fast::hash(&record.value)),
-        Contender::new(DECODE, || decode::<T>(&plain.value)),
+        Contender::new(DECODE, || decode::<D>(&plain.value)),
         Contender::new(ours, || store.column(course, transformer)),
     ];
     each_peer!(P => {
         let peer = stores.peer::<P>(name, std::slice::from_ref(&plain));
         let label = format!("{}, {name}, unchecked", P::NAME);
-        contenders.push(reader(label, &peer, vec![key.clone()], decode::<T>));
+        contenders.push(reader(label, &peer, vec![key.clone()], decode::<D>));
     });
     session.rounds.measure(session.scale.short, contenders)
 }
 
-fn decode<T: Transformer>(bytes: &[u8]) -> Vec<Option<T::BlockData>>
-where
-    T::BlockData: DeserializeOwned,
-{
+fn decode<D: DeserializeOwned>(bytes: &[u8]) -> Vec<Option<D>> {
     let decoded = bincode::serde::decode_from_slice(bytes, config::standard());
     decoded.expect("decoded").0
 }
