@@ -3,7 +3,6 @@
 //!
 //! `cargo bench --bench import`
 
-#[expect(dead_code, reason = "its courses are read from files here")]
 mod fleet;
 
 use std::fmt::Write as _;

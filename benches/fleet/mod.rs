@@ -1,7 +1,10 @@
 //! Generated courses, the same every time: what the benches measure on.
 
+#![allow(dead_code, unused_imports, reason = "not every bench uses all of it")]
+
 mod random;
 mod sizes;
+mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +15,11 @@ use courseblocks::{
     UsageKey,
 };
 
-#[allow(unused_imports, reason = "not every bench uses all of it")]
 pub(crate) use random::Random;
-#[allow(unused_imports, reason = "not every bench uses all of it")]
 pub(crate) use sizes::sizes;
+pub(crate) use store::Fleet;
 
 /// Lets a manager write.
-#[allow(dead_code, reason = "not every bench uses all of it")]
 pub(crate) fn join(manager: &Manager) {
     let hour = Duration::from_secs(3600);
     manager
@@ -36,7 +37,6 @@ pub(crate) fn course(number: usize, blocks: usize) -> Course {
 /// The same shape with names and titles as Studio and authors give them: 32 random hexadecimal
 /// digits, and 2 to 7 words. They compress as badly as those of real courses, and blocks that
 /// belong together are far apart in the order of their keys.
-#[allow(dead_code, reason = "not every bench uses all of it")]
 pub(crate) fn authored_course(number: usize, blocks: usize) -> Course {
     generate(number, blocks, &Names::Authored { course: number })
 }

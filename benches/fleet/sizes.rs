@@ -11,7 +11,6 @@ const MOST: f64 = 40_000.0;
 
 /// The sizes of `count` courses in blocks, the same in every run: log-normal, half of them below
 /// some hundred, with a long tail to some ten thousand.
-#[allow(dead_code, reason = "not every bench uses all of it")]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -527,24 +527,24 @@ mod tests {
                 ("t", "b~:"),
             ];
             let mut keys = UsageKeys::new(&course, blocks.len(), 0);
-            let mut singly = Vec::new();
+            let mut expected = Vec::new();
             for (block_type, block_id) in blocks {
                 let pushed = keys
                     .push(block_type, block_id)
                     .map_err(|error| error.to_string());
-                let single = course.usage_key(block_type, block_id);
-                let single = single.map_err(|error| error.to_string());
-                assert_eq!(pushed, single.clone().map(|_| ()));
-                singly.extend(single);
+                let one = course.usage_key(block_type, block_id);
+                let one = one.map_err(|error| error.to_string());
+                assert_eq!(pushed, one.clone().map(|_| ()));
+                expected.extend(one);
             }
             let keys = keys.finish();
-            assert_eq!(keys, singly);
-            for (key, single) in keys.iter().zip(&singly) {
-                assert_eq!(key.to_string(), single.to_string());
-                assert_eq!(key.block_type(), single.block_type());
-                assert_eq!(key.block_id(), single.block_id());
-                for (other, other_single) in keys.iter().zip(&singly) {
-                    assert_eq!(key.cmp(other), single.cmp(other_single));
+            assert_eq!(keys, expected);
+            for (key, one) in keys.iter().zip(&expected) {
+                assert_eq!(key.to_string(), one.to_string());
+                assert_eq!(key.block_type(), one.block_type());
+                assert_eq!(key.block_id(), one.block_id());
+                for (other, another) in keys.iter().zip(&expected) {
+                    assert_eq!(key.cmp(other), one.cmp(another));
                 }
             }
         }

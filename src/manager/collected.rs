@@ -263,14 +263,13 @@ impl<'a> OneBlock<'a> {
         let record = needed(course, STRUCTURE, records.next().flatten())?;
         let generation = record.header().generation();
         let last = structures.last(course);
-        let position = match last.filter(|last| last.generation == generation) {
-            Some(last) => last.structure.position(block),
+        let position = if let Some(last) = last.filter(|last| last.generation == generation) {
+            last.structure.position(block)
+        } else {
             // To decode all of it for one block would cost a hundred times as much.
-            None => {
-                let column = record.column();
-                let found = column.and_then(|column| find_block(course, &column, block));
-                found.map_err(|cause| Damage::new(course, STRUCTURE, cause))?
-            }
+            let column = record.column();
+            let found = column.and_then(|column| find_block(course, &column, block));
+            found.map_err(|cause| Damage::new(course, STRUCTURE, cause))?
         };
         Ok(position.map(|position| Self {
             course,

@@ -18,10 +18,10 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 const RECORDS: usize = 10;
 
-fn census(c: &mut Criterion) {
+fn scan(c: &mut Criterion) {
     let courses = std::env::var("COURSEBLOCKS_COURSES").ok();
     let courses = courses.map_or(20_000, |courses| courses.parse().expect("a number"));
-    let mut group = c.benchmark_group("census");
+    let mut group = c.benchmark_group("scan");
     group.sample_size(10);
     for body_bytes in [64, 1024] {
         let directory = tempfile::tempdir().expect("a directory");
@@ -37,7 +37,7 @@ fn census(c: &mut Criterion) {
             counted.courses * RECORDS as u64,
             cold.elapsed()
         );
-        group.bench_function(BenchmarkId::new("take", body_bytes), |b| {
+        group.bench_function(BenchmarkId::new("census", body_bytes), |b| {
             b.iter(|| black_box(Census::take(&store, ["t00"]).expect("counted")));
         });
         let rollout = Rollout::new(&store);
@@ -145,5 +145,5 @@ fn versions(write: u32) -> Versions {
     Versions::new(ReadVersion::new(1), write)
 }
 
-criterion_group!(benches, census);
+criterion_group!(benches, scan);
 criterion_main!(benches);
