@@ -57,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "error",
             "field",
+            "key",
             "modulestore",
             "record",
             "store",

@@ -16,11 +16,11 @@ pub use data::{Collected, Data};
 #[cfg(feature = "schema")]
 pub(crate) use erased::encode;
 pub(crate) use erased::{ErasedTransformer, LoadedTransformer};
-pub use outputs::{OutputColumn, Outputs};
+pub use outputs::{OutputColumn, Outputs, Selection};
 pub use pipeline::Transformation;
 pub(crate) use pipeline::transform;
 pub use registry::{Registry, write_version_hash};
-pub use user::UserContext;
+pub use user::{LearnerDates, LearnerMilestones, UserContext};
 
 use crate::error::Result;
 use crate::modulestore::Course;
