@@ -353,7 +353,7 @@ fn collected_data_is_printed_whole_or_for_one_block() {
         .is_refused(1, &[&absent]);
     program
         .run(&["get", DEMO, "no_such"])
-        .is_refused(2, &["no_such", "start_date, visibility"]);
+        .is_refused(2, &["no_such", "start_date, content_type_gate"]);
     program
         .run(&["get", "course-v1:O+C+R"])
         .is_refused(1, &["course-v1:O+C+R", "`courses`"]);
