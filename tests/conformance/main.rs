@@ -15,6 +15,8 @@ mod model;
 mod release;
 mod report;
 mod transformers;
+#[cfg(feature = "olx")]
+mod users;
 mod versions;
 
 #[cfg(feature = "olx")]
@@ -65,6 +67,24 @@ fn courses_of_our_own_are_read_by_the_rules() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/courses");
     let mut report = Report::new(&folder.display().to_string());
     courses::run(&folder, &mut report);
+    report.finish();
+}
+
+#[cfg(feature = "olx")]
+#[test]
+fn what_users_see_of_courses_is_explained_by_the_rules() {
+    let folder = COURSES.path();
+    let mut report = Report::new(&format!("{} as users see them", folder.display()));
+    users::run(courses::exports(&folder), &mut report);
+    report.finish();
+
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut report = Report::new(&format!("{} as users see them", own.display()));
+    let exports = courses::exports(&own.join("courses"));
+    users::run(
+        exports.into_iter().chain([own.join("everything")]),
+        &mut report,
+    );
     report.finish();
 }
 
