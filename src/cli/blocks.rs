@@ -197,7 +197,7 @@ fn decode(
             let value = entry?
                 .map(|entry| transformer.block_json(entry))
                 .transpose()?;
-            values.push(value.map(|mut value| value[wanted.name].take()));
+            values.push(value.and_then(|mut value| Some(value.get_mut(wanted.name)?.take())));
         }
         fields.insert(wanted.field, values);
     }
