@@ -115,13 +115,13 @@ impl Transformer for CollectsOwnDate {
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<Block3, ()>> {
-        Ok(collect(course, Block3::new))
+        Ok(collect(course, |merged, due| Block3::new(&merged, due)))
     }
 
     // Needed until nothing of version 2 is left.
     fn decode_block(&self, entry: Entry<'_>) -> Result<Block3, DecodeError> {
         if entry.write_version() < version(3) {
-            return Ok(Block3::new(entry.decode()?, None));
+            return Ok(Block3::new(&entry.decode()?, None));
         }
         entry.decode()
     }
@@ -150,7 +150,7 @@ impl Transformer for ByOwnDate {
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<Block3, ()>> {
-        Ok(collect(course, Block3::new))
+        Ok(collect(course, |merged, due| Block3::new(&merged, due)))
     }
 
     fn transform(&self, data: &Data<Block3, ()>, request: &mut Transformation<'_>) -> Result<()> {
@@ -178,7 +178,7 @@ impl Transformer for WithoutMergedDate {
 
     fn collect(&self, course: &Course) -> Result<Collected<Block4, ()>> {
         Ok(collect(course, |merged, due| {
-            Block3::new(merged, due).into()
+            Block3::new(&merged, due).into()
         }))
     }
 
@@ -196,7 +196,7 @@ impl Transformer for WithoutMergedDate {
 }
 
 impl Block3 {
-    fn new(merged: Block2, due: Option<Timestamp>) -> Self {
+    fn new(merged: &Block2, due: Option<Timestamp>) -> Self {
         Self {
             merged_hide_after_due: merged.merged_hide_after_due,
             merged_due_date: merged.merged_due_date,
@@ -233,7 +233,7 @@ fn collect<D>(course: &Course, data: impl Fn(Block2, Option<Timestamp>) -> D) ->
     let mut merged: Vec<Option<(bool, Timestamp)>> = vec![None; structure.width()];
     let mut collected = Collected::new(structure.width(), ());
     for block in structure.topological(structure.root()) {
-        let date = |name| course.field(block, name).and_then(FieldValue::as_date);
+        let published = |name| course.field(block, name).and_then(FieldValue::as_date);
         let is_set = |value: Option<&FieldValue>| value.and_then(FieldValue::as_bool) == Some(true);
         let parents = structure.parents(block);
         let parents: Vec<_> = parents
@@ -251,9 +251,9 @@ fn collect<D>(course: &Course, data: impl Fn(Block2, Option<Timestamp>) -> D) ->
             merged_hide_after_due: hides,
             merged_due_date: due,
             self_paced: is_set(course.field(block, "self_paced")),
-            end: date("end"),
+            end: published("end"),
         };
-        collected.set(block, data(block2, date(DUE)));
+        collected.set(block, data(block2, published(DUE)));
     }
     collected
 }

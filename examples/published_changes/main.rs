@@ -43,39 +43,39 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     };
 
     println!("1. hidden_content goes by the dates that a learner has");
-    let a = platform.release("A", "host-1", with_hidden_content(ByMergedDate)?)?;
-    a.update(&platform.course, &UpdateOptions::default())?;
-    println!("  A: {}", platform.tell_of_the_quiz(&a)?);
-    let b = platform.release("B", "host-2", with_hidden_content(CollectsOwnDate)?)?;
-    println!("  B: {}", platform.tell_of_the_quiz(&b)?);
-    a.leave()?;
-    platform.roll_out(&b, hidden_content::NAME, 3)?;
-    let c = platform.release("C", "host-3", with_hidden_content(ByOwnDate)?)?;
-    println!("  C: {}", platform.tell_of_the_quiz(&c)?);
+    let before = platform.release("A", "host-1", with_hidden_content(ByMergedDate)?)?;
+    before.update(&platform.course, &UpdateOptions::default())?;
+    println!("  A: {}", platform.tell_of_the_quiz(&before)?);
+    let collecting = platform.release("B", "host-2", with_hidden_content(CollectsOwnDate)?)?;
+    println!("  B: {}", platform.tell_of_the_quiz(&collecting)?);
+    before.leave()?;
+    platform.roll_out(&collecting, hidden_content::NAME, 3)?;
+    let using = platform.release("C", "host-3", with_hidden_content(ByOwnDate)?)?;
+    println!("  C: {}", platform.tell_of_the_quiz(&using)?);
 
     println!("2. what A needed is dropped");
-    b.leave()?;
-    let d = platform.release("D", "host-4", with_hidden_content(WithoutMergedDate)?)?;
-    println!("  D: {}", platform.tell_of_the_quiz(&d)?);
-    c.leave()?;
-    platform.roll_out(&d, hidden_content::NAME, 4)?;
-    if let Err(error) = platform.sees_the_quiz(&c) {
+    collecting.leave()?;
+    let without = platform.release("D", "host-4", with_hidden_content(WithoutMergedDate)?)?;
+    println!("  D: {}", platform.tell_of_the_quiz(&without)?);
+    using.leave()?;
+    platform.roll_out(&without, hidden_content::NAME, 4)?;
+    if let Err(error) = platform.sees_the_quiz(&using) {
         println!("  C cannot go back to it: {error}");
     }
 
     println!("3. effort_estimation is new");
     let talk = platform.exports.insert(export_named("short-talk"))?;
-    d.update(&talk, &UpdateOptions::default())?;
+    without.update(&talk, &UpdateOptions::default())?;
     let mut registry = with_hidden_content(WithoutMergedDate)?;
     registry.register(Introduced)?;
-    let e = platform.release("E", "host-5", registry)?;
+    let introducing = platform.release("E", "host-5", registry)?;
     println!(
         "  E, before it is collected: {}",
-        tell_of_effort(&e, &talk)?
+        tell_of_effort(&introducing, &talk)?
     );
-    d.leave()?;
-    platform.roll_out(&e, introduction::NAME, 1)?;
-    println!("  E: {}", tell_of_effort(&e, &talk)?);
+    without.leave()?;
+    platform.roll_out(&introducing, introduction::NAME, 1)?;
+    println!("  E: {}", tell_of_effort(&introducing, &talk)?);
     Ok(())
 }
 
@@ -133,9 +133,10 @@ impl Platform {
     }
 
     fn tell_of_the_quiz(&self, manager: &Manager) -> Result<&'static str> {
-        Ok(match self.sees_the_quiz(manager)? {
-            true => "a learner with an extension sees the quiz",
-            false => "a learner with an extension has lost the quiz",
+        Ok(if self.sees_the_quiz(manager)? {
+            "a learner with an extension sees the quiz"
+        } else {
+            "a learner with an extension has lost the quiz"
         })
     }
 

@@ -128,6 +128,7 @@ mod tests {
             ("<p>one</p>\n<p>two</p>", 2),
             ("one<!-- two three -->", 1),
             ("one <!-- two", 1),
+            ("one <!-- two > three --> four", 2),
             (r#"<a title="a > b">one</a>"#, 1),
             ("<!DOCTYPE html><?php x ?>one", 1),
             ("1 < 2 <3", 4),
