@@ -232,6 +232,19 @@ fn filters_are_asked_top_down_in_their_order_and_not_about_what_is_gone() {
     assert_eq!(*second.asked.lock().unwrap(), [0, 1]);
 }
 
+#[test]
+fn a_transformer_takes_the_place_of_the_one_with_its_name() {
+    let edges = [(0, 1), (0, 2)];
+    let mut registry = registry_of(&[Removes::new("a", [1]), Removes::new("b", [])]);
+    registry.replace(Removes::new("a", [2])).unwrap();
+    assert!(registry.names().eq(["a", "b"]), "{registry:?}");
+    let error = registry.replace(Removes::new("c", [1])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Registry);
+    let manager = manager(&Graph::new(&edges), registry);
+    let left = transformed(&manager, &["a", "b"]).structure;
+    assert_eq!(numbers(&left), BTreeSet::from([0, 1]));
+}
+
 /// Parents before children, every block with at least one parent before it; where blocks are to
 /// have a single parent it is a tree.
 fn edges(parents: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<(usize, usize)>> {

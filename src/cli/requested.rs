@@ -1,4 +1,5 @@
-//! The fields that `blocks` prints, as the Course Blocks API names them.
+//! The fields that `blocks` prints, as the Course Blocks API names them. The URLs that it has for
+//! every block are the LMS's own and not among them.
 
 use serde_json::Value;
 

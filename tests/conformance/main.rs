@@ -98,6 +98,15 @@ fn transformers_agree_with_the_original() {
 }
 
 #[test]
+fn transformers_do_what_cases_of_our_own_say() {
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/vectors");
+    let vectors = locate::read_json(&own.join("transformers.json")).unwrap();
+    let mut report = Report::new("transformers.json of our own");
+    transformers::run(&vectors, &mut report);
+    report.finish();
+}
+
+#[test]
 fn there_is_something_to_compare_with() {
     let files = [
         "dag.json",

@@ -20,7 +20,7 @@ use crate::version::Versions;
 /// a vertical together are one. Times are rounded up at every level. Nothing is told where nothing
 /// takes time.
 ///
-/// Where a single page has no text in its markup, or a single video has no known duration, nothing
+/// Where a single page is nothing but white space, or a single video has no known duration, nothing
 /// is estimated for the whole course: the original takes no estimate for better than a wrong one.
 /// Durations are those that exports have (`video_asset`), or that the module store gives in a field
 /// `duration`, in seconds.
@@ -204,7 +204,7 @@ fn rounded_up(seconds: f64) -> i64 {
     seconds.ceil() as i64
 }
 
-/// `None` for a page that has markup and no text at all: the original cannot parse it.
+/// `None` for a page of white space alone, which the original cannot parse. An empty one it can.
 fn page(block: &Block) -> Option<EffortEstimationBlock> {
     let text = match &block.body {
         Body::None => "",

@@ -77,15 +77,16 @@ impl Transformer for Milestones {
         };
         let mut collected = Collected::new(structure.width(), for_course);
         for block in structure.blocks() {
-            // The names that exports have come first, then those that other code goes by.
-            let is_set = |names: [&str; 2]| {
-                let value = names.iter().find_map(|name| course.field(block, name));
-                value.and_then(FieldValue::as_bool).unwrap_or(false)
-            };
+            let is_set = |name| course.field(block, name).and_then(FieldValue::as_bool);
+            // Two names stand for one field: exports have the first.
             let data = MilestonesBlock {
-                is_proctored_enabled: is_set(["is_proctored_enabled", "is_proctored_exam"]),
-                is_practice_exam: is_set(["is_practice_exam", "is_practice_exam"]),
-                is_timed_exam: is_set(["is_time_limited", "is_timed_exam"]),
+                is_proctored_enabled: is_set("is_proctored_enabled")
+                    .or_else(|| is_set("is_proctored_exam"))
+                    .unwrap_or(false),
+                is_practice_exam: is_set("is_practice_exam").unwrap_or(false),
+                is_timed_exam: is_set("is_time_limited")
+                    .or_else(|| is_set("is_timed_exam"))
+                    .unwrap_or(false),
             };
             collected.set(block, data);
         }
