@@ -71,7 +71,10 @@
 //! # Where to begin
 //!
 //! - [`Manager`] is what a host calls. [`Store`] is below it, for tools.
-//! - [`Transformer`] is what to implement; `examples/custom_transformer.rs` is a whole one.
+//! - [`Transformer`] is what to implement; `docs/transformers.md` leads through it, and
+//!   `examples/custom_transformer.rs` is a whole one. The stock ones are in
+//!   [`transformer::standard`].
+//! - [`UserContext`] is what a host says of a user; what it leaves out hides.
 //! - [`rollout`] is how a schema change goes out: `examples/rollout.rs` is a whole one,
 //!   `docs/rollout.md` is for operators.
 //! - `schema::check` keeps stored types and WRITE versions together, in a test.
@@ -141,3 +144,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/rollout.md")]
 struct RolloutPage;
+
+/// And the way to a transformer of one's own.
+#[cfg(all(doctest, feature = "olx"))]
+#[doc = include_str!("../docs/transformers.md")]
+struct TransformersPage;

@@ -353,7 +353,7 @@ fn collected_data_is_printed_whole_or_for_one_block() {
         .is_refused(1, &[&absent]);
     program
         .run(&["get", DEMO, "no_such"])
-        .is_refused(2, &["no_such", "start_date, visibility"]);
+        .is_refused(2, &["no_such", "start_date, content_type_gate"]);
     program
         .run(&["get", "course-v1:O+C+R"])
         .is_refused(1, &["course-v1:O+C+R", "`courses`"]);
@@ -532,6 +532,131 @@ fn blocks_in_json_have_the_shape_of_the_course_blocks_api() {
         .is_refused(1, &[&absent]);
     let run = program.run(&["blocks", DEMO, "--transformers", "start_date,no_such"]);
     run.is_refused(2, &["no_such"]);
+}
+
+const ALL: &str = "course-v1:CourseBlocks+ALL+2026";
+
+/// A course with a case for every stock transformer.
+fn everything() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/everything")
+}
+
+fn all(block: &str) -> String {
+    format!("block-v1:{}+type@{block}", &ALL[10..])
+}
+
+#[test]
+fn a_learner_sees_what_their_file_says_and_what_was_drawn_is_told_to_be_saved() {
+    let program = Program::new();
+    program.import(everything());
+    let file = program.path("learner.json");
+    let blocks = |user: &Value| {
+        fs::write(&file, user.to_string()).unwrap();
+        let user = file.to_str().unwrap();
+        program.json(&["blocks", ALL, "--user", user])
+    };
+    let mut learner = json!({
+        "now": "2026-04-01T00:00:00Z",
+        "groups": { "1000": 1, "2000": 11 },
+        "milestones": {},
+        "seed": 4,
+    });
+    let answer = blocks(&learner);
+    let is_there = |answer: &Value, block: &str| answer["blocks"].get(all(block)).is_some();
+    for block in ["vertical+block@for-mornings", "vertical+block@example"] {
+        assert!(is_there(&answer, block), "{block}");
+    }
+    for block in [
+        "vertical+block@rule",
+        "sequential+block@verified",
+        "sequential+block@exam",
+    ] {
+        assert!(!is_there(&answer, block), "{block}");
+    }
+    let bank = all("library_content+block@drawn");
+    let drawn = &answer["selections"][&bank]["selected"];
+    assert_eq!(drawn.as_array().unwrap().len(), 3);
+    assert_eq!(&answer["blocks"][&bank]["children"], drawn);
+
+    // Saved, and handed over the next time, when the dice would fall otherwise.
+    let selections = answer["selections"].as_object().unwrap().iter();
+    let saved: Value = selections
+        .map(|(bank, selection)| (bank.clone(), selection["selected"].clone()))
+        .collect();
+    learner["selections"] = saved;
+    learner["seed"] = json!(5);
+    let again = blocks(&learner);
+    assert_eq!(again.get("selections"), None);
+    assert_eq!(&again["blocks"][&bank]["children"], drawn);
+
+    // Nobody in particular is shown the entrance exam, and nothing by chance.
+    let nobody = blocks(&json!({ "now": "2026-04-01T00:00:00Z" }));
+    assert!(is_there(&nobody, "chapter+block@entrance"));
+    assert!(!is_there(&nobody, "chapter+block@week1"));
+    let run = program.run(&["blocks", ALL, "--user", file.to_str().unwrap()]);
+    assert!(!run.stdout.contains("Week One"), "{run:?}");
+}
+
+#[test]
+fn requested_fields_have_the_names_of_the_course_blocks_api() {
+    let program = Program::new();
+    program.import(everything());
+    let user = r#"{"is_staff": true, "now": "2026-01-15T00:00:00Z", "seed": 1, "nav_depth": 1,
+        "block_types_to_count": ["html"], "requested_student_view_data": ["discussion"]}"#;
+    let blocks = |fields: &str| {
+        let command = [
+            "--format", "json", "blocks", ALL, "--user", "-", "--fields", fields,
+        ];
+        let run = program.run_with(&command, user);
+        assert_eq!(run.status, 0, "{run:?}");
+        run.json()["blocks"].take()
+    };
+    let fields = "graded,due,format,show_correctness,visible_to_staff_only,has_score,weight,\
+        block_counts,nav_depth,student_view_data,no_such_field";
+    let answer = blocks(fields);
+    assert_eq!(
+        answer[all("sequential+block@homework")],
+        json!({
+            "id": all("sequential+block@homework"),
+            "block_id": "homework",
+            "type": "sequential",
+            "display_name": "Homework",
+            "graded": true,
+            "due": "2026-02-01T00:00:00Z",
+            "format": "Homework",
+            "show_correctness": "past_due",
+            "visible_to_staff_only": false,
+            "has_score": false,
+            "block_counts": { "html": 0 },
+        })
+    );
+    let tool = &answer[all("lti+block@tool")];
+    assert_eq!(
+        (&tool["weight"], &tool["has_score"]),
+        (&json!(2.5), &json!(true))
+    );
+    let talk = &answer[all("discussion+block@talk")];
+    assert_eq!(talk["student_view_data"], json!({ "topic_id": "topic-7" }));
+    let notes = &answer[all("html+block@notes-text")];
+    assert_eq!(notes["visible_to_staff_only"], true);
+    assert_eq!(notes["graded"], false);
+    let week2 = &answer[all("chapter+block@week2")];
+    assert_eq!(week2["block_counts"], json!({ "html": 3 }));
+    let descendants = week2["descendants"].as_array().unwrap();
+    assert!(descendants.contains(&json!(all("problem+block@exam-1"))));
+
+    let answer = blocks("children");
+    let root = &answer[all("course+block@course")];
+    assert_eq!(root["children"].as_array().unwrap().len(), 3);
+    assert_eq!(root.get("block_counts"), None);
+    // What was not asked for is not said, except to people who asked for nothing.
+    let command = ["blocks", ALL, "--user", "-", "--fields", "format"];
+    let run = program.run_with(&command, user);
+    assert!(
+        run.stdout
+            .contains("Homework (sequential) format=\"Homework\"\n"),
+        "{run:?}"
+    );
 }
 
 #[test]

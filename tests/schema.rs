@@ -1,7 +1,7 @@
 //! Stored types and WRITE versions that drift apart are noticed: in this crate's own transformers,
 //! whose schemas are in `schemas/`, and in made-up ones that change from edition to edition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::fs;
 use std::marker::PhantomData;
@@ -11,7 +11,11 @@ use courseblocks::modulestore::{Course, CourseBuilder, SourceVersion, olx};
 use courseblocks::record::{DecodeError, Entry};
 use courseblocks::schema::{self, SchemaError};
 use courseblocks::transformer::Collected;
-use courseblocks::transformer::standard::{BlockCounts, HiddenContent, StartDate, Visibility};
+use courseblocks::transformer::standard::{
+    AccessDeniedMessageFilter, BlockCounts, BlockDepth, BlockNavigation, ContentTypeGate,
+    EffortEstimation, Grades, HiddenContent, LibraryContent, LibraryContentRandomize, LoadDateData,
+    LoadOverrideData, Milestones, SplitTest, StartDate, StudentView, UserPartitions, Visibility,
+};
 use courseblocks::{
     CourseKey, FieldValue, MinReader, ReadVersion, Registry, Result, Timestamp, Transformer,
     UsageKey, Versions, WriteVersion,
@@ -25,22 +29,49 @@ const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas");
 #[test]
 fn the_stock_transformers_store_what_is_written_down() -> Result<(), SchemaError> {
     let course = demo_course();
-    let results = [
-        schema::check(&StartDate, &course, SCHEMAS),
-        schema::check(&Visibility, &course, SCHEMAS),
-        schema::check(&HiddenContent, &course, SCHEMAS),
-        schema::check(&BlockCounts, &course, SCHEMAS),
+    let mut results = vec![
+        check_stock(&StartDate, &course),
+        check_stock(&Visibility, &course),
+        check_stock(&HiddenContent, &course),
+        check_stock(&BlockCounts, &course),
     ];
-    results.into_iter().collect::<Result<(), _>>()?;
-    let checked = [
-        Transformer::name(&StartDate),
-        Transformer::name(&Visibility),
-        Transformer::name(&HiddenContent),
-        Transformer::name(&BlockCounts),
-    ];
+    let course = course_with_everything();
+    results.extend([
+        check_stock(&LibraryContent, &course),
+        check_stock(&LibraryContentRandomize, &course),
+        check_stock(&ContentTypeGate, &course),
+        check_stock(&UserPartitions, &course),
+        check_stock(&LoadDateData, &course),
+        check_stock(&LoadOverrideData, &course),
+        check_stock(&Milestones, &course),
+        check_stock(&AccessDeniedMessageFilter, &course),
+        check_stock(&StudentView::default(), &course),
+        check_stock(&BlockDepth, &course),
+        check_stock(&BlockNavigation, &course),
+        check_stock(&SplitTest, &course),
+        check_stock(&EffortEstimation, &course),
+        check_stock(&Grades, &course),
+    ]);
+    let checked = results.into_iter().collect::<Result<BTreeSet<_>, _>>()?;
     let registry = Registry::standard();
-    assert!(registry.names().eq(checked), "{registry:?} has others");
+    let names: BTreeSet<_> = registry.names().map(str::to_owned).collect();
+    assert_eq!(checked, names);
     Ok(())
+}
+
+/// The name of what was checked.
+fn check_stock<T: Transformer>(transformer: &T, course: &Course) -> Result<String, SchemaError> {
+    schema::check(transformer, course, SCHEMAS)?;
+    Ok(transformer.name().to_owned())
+}
+
+/// Every case that a stock transformer stores something for.
+fn course_with_everything() -> Course {
+    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/everything");
+    let course = olx::read(place.as_ref(), &olx::Limits::default()).unwrap();
+    assert_eq!(course.report().errors, []);
+    assert_eq!(course.report().warnings, []);
+    course
 }
 
 fn demo_course() -> Course {

@@ -130,6 +130,7 @@ fn operation(blocks: u32) -> impl Strategy<Value = Operation> {
         1 => (unyielded(), vec((some(), descendants()), 0..4))
             .prop_map(|(unyielded, filters)| RemoveWhere(unyielded, filters)),
         1 => (some(), descendants()).prop_map(|(answers, rest)| PostOrderRemove(answers, rest)),
+        1 => (block(), vec(any::<u8>(), 0..6)).prop_map(|(block, keys)| SortChildren(block, keys)),
         1 => Just(Prune),
         1 => (block(), unyielded(), some())
             .prop_map(|(start, unyielded, answers)| Topological(start, unyielded, answers)),

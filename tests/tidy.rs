@@ -58,6 +58,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "error",
             "field",
+            "key",
             "modulestore",
             "record",
             "store",

@@ -139,7 +139,7 @@ impl Transformer for Removes {
 
     fn filters<'a>(
         &'a self,
-        _: &'a Data<'_, Self>,
+        _: &'a Data<(), ()>,
         _: &mut Transformation<'_>,
     ) -> Option<Vec<RemovalFilter<'a>>> {
         Some(vec![self.filter()])
@@ -230,6 +230,19 @@ fn filters_are_asked_top_down_in_their_order_and_not_about_what_is_gone() {
     assert_eq!(numbers(&left), BTreeSet::from([0]));
     assert_eq!(*first.asked.lock().unwrap(), [0, 1, 2]);
     assert_eq!(*second.asked.lock().unwrap(), [0, 1]);
+}
+
+#[test]
+fn a_transformer_takes_the_place_of_the_one_with_its_name() {
+    let edges = [(0, 1), (0, 2)];
+    let mut registry = registry_of(&[Removes::new("a", [1]), Removes::new("b", [])]);
+    registry.replace(Removes::new("a", [2])).unwrap();
+    assert!(registry.names().eq(["a", "b"]), "{registry:?}");
+    let error = registry.replace(Removes::new("c", [1])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Registry);
+    let manager = manager(&Graph::new(&edges), registry);
+    let left = transformed(&manager, &["a", "b"]).structure;
+    assert_eq!(numbers(&left), BTreeSet::from([0, 1]));
 }
 
 /// Parents before children, every block with at least one parent before it; where blocks are to
@@ -337,7 +350,7 @@ impl Transformer for Postpones {
         Ok(nothing(course))
     }
 
-    fn transform(&self, _: &Data<'_, Self>, transformation: &mut Transformation<'_>) -> Result<()> {
+    fn transform(&self, _: &Data<(), ()>, transformation: &mut Transformation<'_>) -> Result<()> {
         let block = block_key(self.block);
         let position = transformation.structure().position(&block).unwrap();
         let present = numbers(transformation.structure());
@@ -466,7 +479,7 @@ fn a_transformer_that_fails_for_a_user_fails_the_whole_answer() {
         fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {
             Ok(nothing(course))
         }
-        fn transform(&self, _: &Data<'_, Self>, _: &mut Transformation<'_>) -> Result<()> {
+        fn transform(&self, _: &Data<(), ()>, _: &mut Transformation<'_>) -> Result<()> {
             Err(Error::new(ErrorKind::Transformer, "no"))
         }
     }

@@ -1,44 +1,28 @@
 //! `blocks`: a course as one user sees it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::Context;
 use super::failure::{Answer, Failure};
 use super::json::{Object, SCHEMA};
 use super::output::Output;
+use super::requested::{self, COLLECTED, COUNTS};
+use super::user::{FIELDS_OF_A_USER, User};
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::FieldValue;
 use crate::key::{CourseKey, UsageKey};
-use crate::manager::{Manager, PublishedCourse, Transformed};
+use crate::manager::{CollectedCourse, Manager, PublishedCourse, Transformed};
 use crate::structure::BlockIndex;
-use crate::timestamp::Timestamp;
-use crate::transformer::UserContext;
+use crate::transformer::{Selection, UserContext};
 
 /// Print what one user sees of a course, after all transformers
 #[derive(Debug, Args)]
-#[command(after_help = "\
-For people a tree of titles, with --format json the shape of the Course Blocks API. Without --user \
-it is an anonymous visitor now. A user is a JSON object; what is left out means no:
-
-  {\"now\": \"2026-03-01T12:00:00Z\", \"is_staff\": false, \"is_beta_tester\": false,
-   \"allow_start_dates_in_future\": false, \"disable_start_dates\": false,
-   \"include_has_scheduled_content\": false, \"show_hidden_content_without_links\": false,
-   \"block_types_to_count\": [\"problem\", \"video\"]}
-
-Examples:
-  courseblocks blocks course-v1:edX+DemoX+2026
-  echo '{\"is_staff\": true}' | courseblocks blocks course-v1:edX+DemoX+2026 --user -
-
-Exit status: 0 printed, 1 there is no such course or block or a transformer failed on it, 2 bad \
-usage, 3 the store failed.")]
+#[command(after_help = help())]
 pub(super) struct Blocks {
     /// The course, for example course-v1:edX+DemoX+2026
     course: CourseKey,
@@ -48,6 +32,9 @@ pub(super) struct Blocks {
     /// Apply only these, in this order
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     transformers: Vec<String>,
+    /// Print these fields of each block, named as in the Course Blocks API
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    fields: Vec<String>,
     /// Who asks, as JSON; - is stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     user: Option<PathBuf>,
@@ -55,10 +42,14 @@ pub(super) struct Blocks {
 
 impl Blocks {
     pub(super) fn run(&self, context: &Context, output: &mut Output) -> Result<Answer, Failure> {
-        let user = User::read(self.user.as_deref())?.into_context()?;
+        let user = User::read(self.user.as_deref())?;
         let manager = context.manager()?;
         let names = context.transformers(&self.transformers)?;
-        let seen = Seen::look(&manager, &self.course, &names, &user, self.root.as_ref())?;
+        let asked = Asked {
+            root: self.root.as_ref(),
+            fields: &self.fields,
+        };
+        let seen = Seen::look(&manager, &self.course, &names, &user, &asked)?;
         if output.is_json() {
             output.json(&BlocksAnswer::new(&self.course, &seen))?;
         } else {
@@ -68,77 +59,42 @@ impl Blocks {
     }
 }
 
-/// Who asks. Fields of the library's own type are added here only on purpose: this is a promise.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "the names are those of `UserContext`"
-)]
-struct User {
-    now: Option<Timestamp>,
-    is_staff: bool,
-    is_beta_tester: bool,
-    allow_start_dates_in_future: bool,
-    disable_start_dates: bool,
-    include_has_scheduled_content: bool,
-    show_hidden_content_without_links: bool,
-    block_types_to_count: Vec<String>,
+fn help() -> String {
+    format!(
+        "\
+For people a tree of titles, with --format json the shape of the Course Blocks API. With --fields \
+blocks have these fields, beside id, block_id, type and display_name; children are one of them, \
+and nav_depth is printed as descendants. Without, they have their children and all that differs \
+for this user. What was drawn from item banks is in \"selections\", to be saved.
+
+Without --user it is an anonymous visitor now. A user is a JSON object; what is left out means no, \
+none, or what hides most:
+{FIELDS_OF_A_USER}
+Examples:
+  courseblocks blocks course-v1:edX+DemoX+2026
+  echo '{{\"is_staff\": true}}' | courseblocks blocks course-v1:edX+DemoX+2026 --user -
+  courseblocks --format json blocks course-v1:edX+DemoX+2026 --fields children,graded,due,block_counts
+
+Exit status: 0 printed, 1 there is no such course or block or a transformer failed on it, 2 bad \
+usage, 3 the store failed."
+    )
 }
 
-impl User {
-    fn read(file: Option<&Path>) -> Result<Self, Failure> {
-        let Some(file) = file else {
-            return Ok(Self::default());
-        };
-        let text = if file == Path::new("-") {
-            let mut text = String::new();
-            io::stdin().lock().read_to_string(&mut text).map(|_| text)
-        } else {
-            fs::read_to_string(file)
-        };
-        let refused = |error: &dyn std::fmt::Display| {
-            Failure::usage(format!("--user {}: {error}", file.display()))
-        };
-        let text = text.map_err(|error| refused(&error))?;
-        // serde would take a list of values for the fields in their order.
-        if !text.trim_start().starts_with('{') {
-            return Err(refused(&"not a JSON object"));
-        }
-        serde_json::from_str(&text).map_err(|error| refused(&error))
-    }
-
-    fn into_context(self) -> Result<UserContext, Failure> {
-        let now = match self.now {
-            Some(now) => now,
-            None => present()?,
-        };
-        let mut user = UserContext::new(now);
-        user.is_staff = self.is_staff;
-        user.is_beta_tester = self.is_beta_tester;
-        user.allow_start_dates_in_future = self.allow_start_dates_in_future;
-        user.disable_start_dates = self.disable_start_dates;
-        user.include_has_scheduled_content = self.include_has_scheduled_content;
-        user.show_hidden_content_without_links = self.show_hidden_content_without_links;
-        user.block_types_to_count = self.block_types_to_count;
-        Ok(user)
-    }
-}
-
-fn present() -> Result<Timestamp, Failure> {
-    let since_1970 = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok();
-    let micros = since_1970.and_then(|time| i64::try_from(time.as_micros()).ok());
-    micros
-        .and_then(Timestamp::from_micros)
-        .ok_or_else(|| Failure::no("the clock is beyond the calendar; name a time with --user"))
+/// Which part of a course, and which fields of it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    root: Option<&'a UsageKey>,
+    /// All that differs for the user, where none is named.
+    fields: &'a [String],
 }
 
 /// What a user sees, with the fields that it is printed with, of one generation.
-struct Seen {
-    transformed: Transformed,
+pub(super) struct Seen {
+    pub(super) transformed: Transformed,
     published: PublishedCourse,
+    /// What transformers collected, by field and position, for the fields that are this.
+    collected: BTreeMap<&'static str, Vec<Option<Value>>>,
+    fields: Vec<String>,
 }
 
 /// How often a course is read again because it was published meanwhile.
@@ -150,15 +106,26 @@ impl Seen {
         course: &CourseKey,
         names: &[&str],
         user: &UserContext,
-        root: Option<&UsageKey>,
+        asked: &Asked<'_>,
     ) -> Result<Self> {
+        let is_there = |name: &&str| manager.registry().contains(name);
+        let asked_for = COLLECTED
+            .iter()
+            .filter(|collected| asked.fields.iter().any(|field| field == collected.field))
+            .map(|collected| collected.transformer);
+        let needed: Vec<_> = asked_for.filter(is_there).collect();
         for _ in 0..MAX_ATTEMPTS {
-            let transformed = manager.get_transformed(course, names, user, root)?;
+            let transformed = manager.get_transformed(course, names, user, asked.root)?;
             let published = manager.get_published(course)?;
-            if transformed.generation == published.generation {
+            let collected = manager.get_collected(course, &needed)?;
+            if transformed.generation == published.generation
+                && transformed.generation == collected.generation()
+            {
                 return Ok(Self {
                     transformed,
                     published,
+                    collected: decode(manager, &collected)?,
+                    fields: asked.fields.to_vec(),
                 });
             }
         }
@@ -168,19 +135,34 @@ impl Seen {
     }
 
     fn display_name(&self, block: BlockIndex) -> Option<String> {
-        const DISPLAY_NAME: &str = "display_name";
-
-        let own = self.transformed.outputs.field_override(DISPLAY_NAME, block);
-        let published = self.published.blocks.block(block);
-        let name = own.or_else(|| published.as_ref()?.field(DISPLAY_NAME))?;
+        let name = self.field(block, "display_name")?;
         name.as_str().map(str::to_owned)
     }
 
-    /// What transformers say of a block for this user. Counts stand under one name, as in the
-    /// original; everything else under its own.
-    fn values(&self, block: BlockIndex) -> BTreeMap<String, Value> {
-        const COUNTS: &str = "blocks_api:block_counts";
+    /// The value that a field has for this user.
+    pub(super) fn field(&self, block: BlockIndex, name: &str) -> Option<Value> {
+        let own = self.transformed.outputs.field_override(name, block);
+        let published = self.published.blocks.block(block);
+        let value = own.or_else(|| published.as_ref()?.field(name))?;
+        Some(value.into())
+    }
 
+    /// What a transformer collected for a field that is no more than this.
+    pub(super) fn collected(&self, block: BlockIndex, field: &str) -> Option<Value> {
+        let values = self.collected.get(field)?;
+        values.get(block.as_usize())?.clone()
+    }
+
+    /// The fields that were asked for, or what transformers say of a block for this user. Counts
+    /// stand under one name, as in the original; everything else under its own.
+    fn values(&self, block: BlockIndex) -> BTreeMap<String, Value> {
+        if !self.fields.is_empty() {
+            let fields = self.fields.iter();
+            let fields = fields.filter(|field| !OWN_NAMES.contains(&field.as_str()));
+            return fields
+                .filter_map(|field| requested::value(self, block, field))
+                .collect();
+        }
         let mut values = BTreeMap::new();
         let fields = self.transformed.outputs.fields_of_block(block);
         for (name, value) in &fields {
@@ -198,6 +180,28 @@ impl Seen {
         }
         values
     }
+}
+
+fn decode(
+    manager: &Manager,
+    collected: &CollectedCourse,
+) -> Result<BTreeMap<&'static str, Vec<Option<Value>>>> {
+    let mut fields = BTreeMap::new();
+    for wanted in COLLECTED {
+        let Some(record) = collected.record(wanted.transformer) else {
+            continue;
+        };
+        let transformer = manager.registry().get(wanted.transformer)?;
+        let mut values = Vec::new();
+        for entry in record.column().entries() {
+            let value = entry?
+                .map(|entry| transformer.block_json(entry))
+                .transpose()?;
+            values.push(value.and_then(|mut value| Some(value.get_mut(wanted.name)?.take())));
+        }
+        fields.insert(wanted.field, values);
+    }
+    Ok(fields)
 }
 
 /// The names that every block has.
@@ -224,6 +228,33 @@ struct BlocksAnswer<'a> {
     generation: u64,
     root: &'a UsageKey,
     blocks: Object<&'a UsageKey, BlockAnswer<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "by_bank")]
+    selections: Vec<(&'a UsageKey, SelectionAnswer<'a>)>,
+}
+
+/// What a host has to save for the learner.
+#[derive(Debug, Serialize)]
+struct SelectionAnswer<'a> {
+    selected: &'a [UsageKey],
+    added: &'a [UsageKey],
+    dropped: &'a [UsageKey],
+}
+
+impl<'a> From<&'a Selection> for SelectionAnswer<'a> {
+    fn from(selection: &'a Selection) -> Self {
+        Self {
+            selected: &selection.selected,
+            added: &selection.added,
+            dropped: &selection.dropped,
+        }
+    }
+}
+
+fn by_bank<S: Serializer>(
+    selections: &[(&UsageKey, SelectionAnswer<'_>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(selections.iter().map(|(bank, selection)| (bank, selection)))
 }
 
 #[derive(Debug, Serialize)]
@@ -243,11 +274,12 @@ impl<'a> BlocksAnswer<'a> {
         let structure = &seen.transformed.structure;
         let mut positions: Vec<_> = structure.blocks().collect();
         positions.sort_unstable();
+        let fields = &seen.fields;
+        let has_children = fields.is_empty() || fields.iter().any(|field| field == "children");
         let blocks = positions.into_iter().map(|position| {
             let id = structure.key(position);
-            let children = structure
-                .children(position)
-                .map(|child| structure.key(child));
+            let children = structure.children(position).filter(|_| has_children);
+            let children = children.map(|child| structure.key(child));
             let block = BlockAnswer {
                 id,
                 block_id: id.block_id(),
@@ -264,9 +296,18 @@ impl<'a> BlocksAnswer<'a> {
             generation: seen.transformed.generation.get(),
             root: structure.key(structure.root()),
             blocks: Object(blocks.collect()),
+            selections: {
+                let selections = seen.transformed.outputs.selections().iter();
+                selections
+                    .map(|(bank, selection)| (bank, selection.into()))
+                    .collect()
+            },
         }
     }
 }
+
+/// What is said of blocks for programs, and only in the way of people who did not ask for it.
+const FOR_PROGRAMS: [&str; 3] = ["block_depth", "block_nav", "student_view_multi_device"];
 
 /// The titles, indented. What stands below a shared block is printed once: a DAG may have many
 /// more paths than blocks.
@@ -284,8 +325,10 @@ fn print_tree(seen: &Seen, output: &mut Output) -> Result<(), Failure> {
             .display_name(block)
             .unwrap_or_else(|| key.block_id().to_owned());
         let values = seen.values(block);
+        let is_shown = |name: &str| !seen.fields.is_empty() || !FOR_PROGRAMS.contains(&name);
         let values: Vec<_> = values
             .iter()
+            .filter(|(name, _)| is_shown(name))
             .map(|(name, value)| format!(" {name}={value}"))
             .collect();
         let values = values.concat();
@@ -307,6 +350,12 @@ fn print_tree(seen: &Seen, output: &mut Output) -> Result<(), Failure> {
             pending[from..].reverse();
         }
     }
+    let drawn = seen.transformed.outputs.selections().len();
+    if drawn > 0 {
+        let message =
+            format!("drawn for this user from {drawn} item banks; --format json says what");
+        output.notice(&message);
+    }
     Ok(())
 }
 
@@ -319,24 +368,9 @@ mod tests {
     use crate::engine::MemoryEngine;
     use crate::modulestore::{Block, Course, CourseBuilder, SourceVersion};
     use crate::store::Store;
+    use crate::timestamp::Timestamp;
     use crate::transformer::{Collected, Data, Registry, Transformation, Transformer};
     use crate::version::{ReadVersion, Versions, WriteVersion};
-
-    #[test]
-    fn a_user_is_read_from_json_and_a_misspelt_field_is_refused() {
-        let user: User = serde_json::from_str(
-            r#"{"now": "2026-03-01T12:00:00Z", "is_staff": true, "block_types_to_count": ["video"]}"#,
-        )
-        .unwrap();
-        let context = user.into_context().unwrap();
-        assert_eq!(context.now.to_string(), "2026-03-01T12:00:00Z");
-        assert!(context.is_staff && !context.is_beta_tester);
-        assert_eq!(context.block_types_to_count, ["video"]);
-
-        for wrong in [r#"{"isstaff": true}"#, r#"{"now": "yesterday"}"#] {
-            assert!(serde_json::from_str::<User>(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn no_value_of_a_block_hides_another() {
@@ -371,7 +405,7 @@ mod tests {
             Ok(Collected::new(course.structure().width(), ()))
         }
 
-        fn transform(&self, _: &Data<'_, Self>, request: &mut Transformation<'_>) -> Result<()> {
+        fn transform(&self, _: &Data<(), ()>, request: &mut Transformation<'_>) -> Result<()> {
             let root = request.root();
             for (field, value) in [("display_name", "Yours"), ("due", "soon")] {
                 let value = FieldValue::String(value.to_owned());
@@ -405,7 +439,7 @@ mod tests {
 
         let user = UserContext::new(Timestamp::MIN);
         let answer = |names: &[&str]| {
-            let seen = Seen::look(&manager, &key, names, &user, None).unwrap();
+            let seen = Seen::look(&manager, &key, names, &user, &Asked::default()).unwrap();
             let answer = serde_json::to_value(BlocksAnswer::new(&key, &seen)).unwrap();
             answer["blocks"][root.to_string()].clone()
         };

@@ -17,6 +17,7 @@ mod pause;
 mod problems;
 mod progress;
 mod queue;
+mod requested;
 mod rollout;
 mod session;
 mod sources;
@@ -24,6 +25,7 @@ mod structure;
 mod table;
 mod text;
 mod update;
+mod user;
 mod verify;
 mod worker;
 

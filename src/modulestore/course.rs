@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::partition::UserPartition;
 use crate::error::Result;
 use crate::field::{FieldMap, FieldValue};
 use crate::key::{CourseKey, UsageKey};
@@ -25,6 +26,17 @@ pub struct Block {
     pub source_file: Option<String>,
     /// The content itself.
     pub body: Body,
+    /// What it was copied from, where the module store knows: exports do not tell.
+    pub original: Option<OriginalUsage>,
+}
+
+/// The block of a library that a block was copied from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginalUsage {
+    /// Its key in the library.
+    pub key: UsageKey,
+    /// The library's version at that time.
+    pub version: Option<String>,
 }
 
 /// The content of a block.
@@ -54,6 +66,7 @@ pub struct Course {
     blocks: Vec<Block>,
     origin: Option<String>,
     grading_policy: Option<FieldValue>,
+    dynamic_partitions: Vec<UserPartition>,
     report: Report,
     detached: Vec<DetachedBlock>,
     drafts: Drafts,
@@ -115,6 +128,12 @@ impl Course {
     #[must_use]
     pub fn grading_policy(&self) -> Option<&FieldValue> {
         self.grading_policy.as_ref()
+    }
+
+    /// The user partitions that the platform adds to those of the course's own field.
+    #[must_use]
+    pub fn dynamic_partitions(&self) -> &[UserPartition] {
+        &self.dynamic_partitions
     }
 
     /// The same course, found at `origin`: for hosts that know better than who read it where to
@@ -301,6 +320,7 @@ pub struct CourseBuilder {
     blocks: HashMap<UsageKey, Block>,
     origin: Option<String>,
     grading_policy: Option<FieldValue>,
+    dynamic_partitions: Vec<UserPartition>,
     report: Report,
     detached: Vec<DetachedBlock>,
     drafts: Drafts,
@@ -317,6 +337,7 @@ impl CourseBuilder {
             blocks: HashMap::new(),
             origin: None,
             grading_policy: None,
+            dynamic_partitions: UserPartition::stock(),
             report: Report::default(),
             detached: Vec::new(),
             drafts: Drafts::default(),
@@ -342,6 +363,12 @@ impl CourseBuilder {
     /// Sets how the course is graded.
     pub fn set_grading_policy(&mut self, policy: Option<FieldValue>) {
         self.grading_policy = policy;
+    }
+
+    /// Sets the user partitions that the platform adds, instead of [`UserPartition::stock`]. They
+    /// are collected: who lets them change has to change the source version too.
+    pub fn set_dynamic_partitions(&mut self, partitions: Vec<UserPartition>) {
+        self.dynamic_partitions = partitions;
     }
 
     /// Notes what could not be read.
@@ -379,6 +406,7 @@ impl CourseBuilder {
             blocks,
             origin: self.origin,
             grading_policy: self.grading_policy,
+            dynamic_partitions: self.dynamic_partitions,
             report: self.report,
             detached: self.detached,
             drafts: self.drafts,

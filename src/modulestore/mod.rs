@@ -4,12 +4,14 @@
 mod course;
 #[cfg(feature = "olx")]
 pub mod olx;
+mod partition;
 
 pub use crate::source_version::SourceVersion;
 pub use course::{
-    Block, Body, Course, CourseBuilder, DetachedBlock, Draft, DraftRoot, Drafts, Problem,
-    ProblemKind, Report,
+    Block, Body, Course, CourseBuilder, DetachedBlock, Draft, DraftRoot, Drafts, OriginalUsage,
+    Problem, ProblemKind, Report,
 };
+pub use partition::{GroupId, PartitionId, UserPartition};
 
 use crate::error::Result;
 use crate::key::CourseKey;

@@ -295,6 +295,23 @@ impl BlockStructure {
         removed.map_err(|fault| self.explain(fault))
     }
 
+    /// Puts the children of a block into the order of their keys; those with equal keys stay in
+    /// theirs. Unless nothing moves, each child then has the block as its last parent, until
+    /// [`prune`](Self::prune) puts parents into their order again.
+    ///
+    /// # Errors
+    /// `NotFound` if the block is absent or if a child does not know it as its parent (see
+    /// [`set_root`](Self::set_root)); `LimitExceeded` beyond [`MAX_RELATIONS`]. Nothing has
+    /// changed then.
+    pub fn sort_children_by_key<K: Ord>(
+        &mut self,
+        block: BlockIndex,
+        key: impl FnMut(BlockIndex) -> K,
+    ) -> Result<()> {
+        let sorted = self.relations.sort_children_by_key(block, key);
+        sorted.map_err(|fault| self.explain(fault))
+    }
+
     /// Removes blocks in one topological traversal from the root. Each visited block is put to the
     /// filters in order, until one removes it, and counts as yielded if none does (see
     /// [`topological_where`](Self::topological_where)). The children of a removed block are still

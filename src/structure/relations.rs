@@ -409,6 +409,30 @@ impl Relations {
         Ok(())
     }
 
+    /// Puts the children of a present block into the order of their keys, equal ones staying in
+    /// theirs. The block becomes the last parent of each of them.
+    pub(super) fn sort_children_by_key<K: Ord>(
+        &mut self,
+        block: BlockIndex,
+        mut key: impl FnMut(BlockIndex) -> K,
+    ) -> Result<(), Fault> {
+        if !self.contains(block) {
+            return Err(Fault::Absent(block));
+        }
+        self.check_known_to_children(block)?;
+        let mut children: Vec<_> = self.children(block).collect();
+        if children.is_sorted_by_key(|child| key(*child)) {
+            return Ok(());
+        }
+        self.check_room_for(children.len())?;
+        children.sort_by_key(|child| key(*child));
+        self.forget_children(block);
+        for child in children {
+            self.link(block, child);
+        }
+        Ok(())
+    }
+
     /// Drops what the root does not reach. Iteration order becomes post-order, and parents stand
     /// in the order in which they were visited.
     pub(super) fn prune(&mut self) {

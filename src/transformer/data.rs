@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use super::Transformer;
 use crate::structure::BlockIndex;
 
 /// What a transformer collected: one value per block, and one for the course.
@@ -51,13 +50,13 @@ impl<B, C> Collected<B, C> {
     }
 }
 
-/// The stored data of `T`, decoded, for a course or for the part of it that is asked for. What can
-/// be borrowed is borrowed from the record, which lives for `'d`.
+/// A transformer's stored data, decoded, for a course or for the part of it that is asked for. What
+/// can be borrowed is borrowed from the record.
 ///
 /// It is empty where nothing is stored, which only a READ version of 0 allows.
-pub struct Data<'d, T: Transformer> {
-    blocks: Blocks<T::BlockData<'d>>,
-    course: Option<T::CourseData<'d>>,
+pub struct Data<B, C> {
+    blocks: Blocks<B>,
+    course: Option<C>,
 }
 
 /// Values of blocks, as many as were decoded.
@@ -68,7 +67,7 @@ enum Blocks<B> {
     Part(Vec<(BlockIndex, B)>),
 }
 
-impl<'d, T: Transformer> Data<'d, T> {
+impl<B, C> Data<B, C> {
     pub(super) const fn nothing() -> Self {
         Self {
             blocks: Blocks::Course(Vec::new()),
@@ -77,10 +76,7 @@ impl<'d, T: Transformer> Data<'d, T> {
     }
 
     /// One value, or none, for every position.
-    pub(super) const fn of_course(
-        blocks: Vec<Option<T::BlockData<'d>>>,
-        course: T::CourseData<'d>,
-    ) -> Self {
+    pub(super) const fn of_course(blocks: Vec<Option<B>>, course: C) -> Self {
         Self {
             blocks: Blocks::Course(blocks),
             course: Some(course),
@@ -88,10 +84,7 @@ impl<'d, T: Transformer> Data<'d, T> {
     }
 
     /// Values of some blocks, in the order of their positions.
-    pub(super) const fn of_part(
-        blocks: Vec<(BlockIndex, T::BlockData<'d>)>,
-        course: T::CourseData<'d>,
-    ) -> Self {
+    pub(super) const fn of_part(blocks: Vec<(BlockIndex, B)>, course: C) -> Self {
         Self {
             blocks: Blocks::Part(blocks),
             course: Some(course),
@@ -102,7 +95,7 @@ impl<'d, T: Transformer> Data<'d, T> {
     /// the part that is being transformed.
     #[must_use]
     #[inline]
-    pub fn block(&self, position: BlockIndex) -> Option<&T::BlockData<'d>> {
+    pub fn block(&self, position: BlockIndex) -> Option<&B> {
         match &self.blocks {
             Blocks::Course(blocks) => blocks.get(position.as_usize())?.as_ref(),
             Blocks::Part(blocks) => {
@@ -114,13 +107,13 @@ impl<'d, T: Transformer> Data<'d, T> {
 
     /// What was collected for the course; `None` where the transformer's data is not stored yet.
     #[must_use]
-    pub const fn course(&self) -> Option<&T::CourseData<'d>> {
+    pub const fn course(&self) -> Option<&C> {
         self.course.as_ref()
     }
 }
 
 /// The number of values only: there are many.
-impl<T: Transformer> fmt::Debug for Data<'_, T> {
+impl<B, C> fmt::Debug for Data<B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blocks = match &self.blocks {
             Blocks::Course(blocks) => blocks.iter().flatten().count(),

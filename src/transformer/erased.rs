@@ -172,7 +172,7 @@ pub(crate) fn encode<B: Serialize, C: Serialize>(collected: &Collected<B, C>) ->
 
 struct Loaded<'d, T: Transformer> {
     transformer: &'d T,
-    data: Data<'d, T>,
+    data: Data<T::BlockData<'d>, T::CourseData<'d>>,
 }
 
 impl<T: Transformer> LoadedTransformer for Loaded<'_, T> {

@@ -15,11 +15,11 @@ pub use data::{Collected, Data};
 #[cfg(feature = "schema")]
 pub(crate) use erased::encode;
 pub(crate) use erased::{ErasedTransformer, LoadError, LoadedTransformer, Stored};
-pub use outputs::{OutputColumn, Outputs};
+pub use outputs::{OutputColumn, Outputs, Selection};
 pub use pipeline::Transformation;
 pub(crate) use pipeline::transform;
 pub use registry::{Registry, write_version_hash};
-pub use user::UserContext;
+pub use user::{LearnerDates, LearnerMilestones, UserContext};
 
 use crate::error::Result;
 use crate::modulestore::Course;
@@ -101,7 +101,7 @@ pub trait Transformer: Sized + Send + Sync + 'static {
     /// see the structure while it changes.
     fn filters<'a>(
         &'a self,
-        data: &'a Data<'_, Self>,
+        data: &'a Data<Self::BlockData<'_>, Self::CourseData<'_>>,
         transformation: &mut Transformation<'_>,
     ) -> Option<Vec<RemovalFilter<'a>>> {
         let _ = (data, transformation);
@@ -114,7 +114,7 @@ pub trait Transformer: Sized + Send + Sync + 'static {
     /// Whatever makes the result unusable; the whole transformation then fails.
     fn transform(
         &self,
-        data: &Data<'_, Self>,
+        data: &Data<Self::BlockData<'_>, Self::CourseData<'_>>,
         transformation: &mut Transformation<'_>,
     ) -> Result<()> {
         let _ = (data, transformation);

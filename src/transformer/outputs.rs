@@ -1,9 +1,10 @@
 //! What transformers say about blocks for one user, beside removing them: values by transformer
-//! and name, and fields that hold another value for this user.
+//! and name, fields that hold another value for this user, and what was drawn from item banks.
 
 use std::collections::BTreeMap;
 
 use crate::field::{FieldMap, FieldValue};
+use crate::key::UsageKey;
 use crate::structure::BlockIndex;
 
 /// One value per block, absent where none was set.
@@ -34,6 +35,18 @@ impl OutputColumn {
 pub struct Outputs {
     transformers: BTreeMap<String, BTreeMap<String, OutputColumn>>,
     fields: BTreeMap<String, OutputColumn>,
+    selections: BTreeMap<UsageKey, Selection>,
+}
+
+/// What an item bank shows one learner from now on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The chosen children, in the order in which they are shown.
+    pub selected: Vec<UsageKey>,
+    /// Those that were not chosen before.
+    pub added: Vec<UsageKey>,
+    /// Those that were chosen before, and are too many now.
+    pub dropped: Vec<UsageKey>,
 }
 
 impl Outputs {
@@ -64,6 +77,19 @@ impl Outputs {
     #[must_use]
     pub fn field_override(&self, name: &str, position: BlockIndex) -> Option<&FieldValue> {
         self.fields.get(name)?.get(position)
+    }
+
+    /// Says that the learner's selection from an item bank has changed.
+    pub fn select(&mut self, bank: UsageKey, selection: Selection) {
+        self.selections.insert(bank, selection);
+    }
+
+    /// The selections that changed, by item bank. The host saves them, and hands them over in
+    /// [`UserContext::selections`](crate::UserContext::selections) the next time: who loses them
+    /// shows the learner something else then.
+    #[must_use]
+    pub fn selections(&self) -> &BTreeMap<UsageKey, Selection> {
+        &self.selections
     }
 
     /// Everything said of the block at `position`, by transformer.

@@ -60,6 +60,20 @@ impl Registry {
         Ok(())
     }
 
+    /// Puts a transformer in the place of the one with the same name: a later release of it, or
+    /// one of the host's own.
+    ///
+    /// # Errors
+    /// [`Registry`](ErrorKind::Registry) where none has the name, and for versions that cannot
+    /// work, as in [`register`](Self::register).
+    pub fn replace<T: Transformer>(&mut self, transformer: T) -> Result<()> {
+        let name = transformer.name().to_owned();
+        check_versions(&name, transformer.versions())?;
+        let position = self.position(&name)?;
+        self.transformers[position] = Arc::new(transformer);
+        Ok(())
+    }
+
     /// The names in the order in which they were registered.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.transformers
@@ -102,13 +116,17 @@ impl Registry {
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<&dyn ErasedTransformer> {
-        let position = self.by_name.get(name).ok_or_else(|| {
+        let position = self.position(name)?;
+        Ok(&*self.transformers[position])
+    }
+
+    fn position(&self, name: &str) -> Result<usize> {
+        self.by_name.get(name).copied().ok_or_else(|| {
             let known = self.names().collect::<Vec<_>>().join(", ");
             refused(format!(
                 "transformer {name:?} is not registered; registered are: {known}"
             ))
-        })?;
-        Ok(&*self.transformers[*position])
+        })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &dyn ErasedTransformer> {

@@ -22,15 +22,26 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
         let name = file.trim_end_matches(SUFFIX);
         let json = fs::read_to_string(&expectations).unwrap();
         let wanted: Value = serde_json::from_str(&json).unwrap();
-        let export = [format!("{name}.tar.gz"), name.to_owned()]
-            .map(PathBuf::from)
-            .into_iter()
-            .find(|place| place.exists());
-        match export {
+        match export_beside(name) {
             Some(export) => compare(&export, &wanted, report),
             None => report.skip("course", "no export beside its expectations"),
         }
     }
+}
+
+/// Every export in `folder` that has a file of expectations beside it.
+pub(crate) fn exports(folder: &Path) -> Vec<PathBuf> {
+    let files = expectation_files(folder).into_iter();
+    files
+        .filter_map(|file| export_beside(file.to_string_lossy().trim_end_matches(SUFFIX)))
+        .collect()
+}
+
+fn export_beside(name: &str) -> Option<PathBuf> {
+    [format!("{name}.tar.gz"), name.to_owned()]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|place| place.exists())
 }
 
 const SUFFIX: &str = ".expected.json";

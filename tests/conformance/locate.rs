@@ -80,7 +80,7 @@ pub(crate) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-fn read_json(path: &Path) -> Result<Value, Box<dyn std::error::Error>> {
+pub(crate) fn read_json(path: &Path) -> Result<Value, Box<dyn std::error::Error>> {
     let file = File::open(path)?;
     let mut text = String::new();
     if path.extension().is_some_and(|extension| extension == "gz") {

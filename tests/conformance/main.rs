@@ -15,6 +15,8 @@ mod model;
 mod release;
 mod report;
 mod transformers;
+#[cfg(feature = "olx")]
+mod users;
 mod versions;
 
 #[cfg(feature = "olx")]
@@ -68,6 +70,24 @@ fn courses_of_our_own_are_read_by_the_rules() {
     report.finish();
 }
 
+#[cfg(feature = "olx")]
+#[test]
+fn what_users_see_of_courses_is_explained_by_the_rules() {
+    let folder = COURSES.path();
+    let mut report = Report::new(&format!("{} as users see them", folder.display()));
+    users::run(courses::exports(&folder), &mut report);
+    report.finish();
+
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut report = Report::new(&format!("{} as users see them", own.display()));
+    let exports = courses::exports(&own.join("courses"));
+    users::run(
+        exports.into_iter().chain([own.join("everything")]),
+        &mut report,
+    );
+    report.finish();
+}
+
 #[test]
 fn transformers_agree_with_the_original() {
     if let Some(vectors) = VECTORS.read("transformers.json") {
@@ -75,6 +95,15 @@ fn transformers_agree_with_the_original() {
         transformers::run(&vectors, &mut report);
         report.finish();
     }
+}
+
+#[test]
+fn transformers_do_what_cases_of_our_own_say() {
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/vectors");
+    let vectors = locate::read_json(&own.join("transformers.json")).unwrap();
+    let mut report = Report::new("transformers.json of our own");
+    transformers::run(&vectors, &mut report);
+    report.finish();
 }
 
 #[test]

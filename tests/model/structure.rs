@@ -26,6 +26,8 @@ pub(crate) enum Operation {
     RemoveBlock(Block, Descendants),
     RemoveWhere(Unyielded, Vec<(Answers, Descendants)>),
     PostOrderRemove(Answers, Descendants),
+    /// By a number for each block; all are equal where there are none.
+    SortChildren(Block, Vec<u8>),
     Prune,
     Topological(Block, Unyielded, Answers),
     PreOrder(Block, Answers),
@@ -148,6 +150,9 @@ pub(crate) fn apply(structure: &mut BlockStructure, operation: &Operation) -> Ou
         Operation::PostOrderRemove(answers, descendants) => structure
             .post_order_remove(&mut filter(0, (answers, *descendants)))
             .map(|blocks| yields = blocks),
+        Operation::SortChildren(block, keys) => {
+            structure.sort_children_by_key(index(block), |child| key_of(child.get(), keys))
+        }
         Operation::Prune => {
             structure.prune();
             Ok(())
@@ -177,6 +182,10 @@ pub(crate) fn apply(structure: &mut BlockStructure, operation: &Operation) -> Ou
         calls: calls.take(),
         error,
     }
+}
+
+fn key_of(block: Block, keys: &[u8]) -> Option<u8> {
+    keys.iter().cycle().nth(block as usize).copied()
 }
 
 /// A filter in use.
@@ -305,6 +314,7 @@ impl Model {
                 let yields = self.post_order(self.root, keep);
                 yields.map(|blocks| outcome.yields = blocks)
             }
+            Operation::SortChildren(block, keys) => self.sort_children(*block, keys),
             Operation::Prune => {
                 self.prune();
                 Ok(())
@@ -410,6 +420,31 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    fn sort_children(&mut self, block: Block, keys: &[u8]) -> Result<(), ErrorKind> {
+        let before = self.clone();
+        let sorted = self.try_sort_children(block, keys);
+        if sorted != Ok(true) {
+            *self = before;
+        }
+        sorted.map(|_| ())
+    }
+
+    /// Answers whether they were out of order.
+    fn try_sort_children(&mut self, block: Block, keys: &[u8]) -> Result<bool, ErrorKind> {
+        let mut children = std::mem::take(&mut self.node(block)?.children);
+        for &child in &children {
+            remove_first(&mut self.node(child)?.parents, block)?;
+        }
+        if children.is_sorted_by_key(|child| key_of(*child, keys)) {
+            return Ok(false);
+        }
+        children.sort_by_key(|child| key_of(*child, keys));
+        for child in children {
+            self.append(block, child);
+        }
+        Ok(true)
     }
 
     fn prune(&mut self) {

@@ -38,8 +38,8 @@ pub(super) const NEXT: WriteVersion = match WriteVersion::new(2) {
     None => WriteVersion::FIRST,
 };
 
-/// The transformers of a next release.
-pub(super) fn registry(start_date: NextStartDate) -> Result<Registry> {
+/// The transformers of a release in the story: few, so that it fits on a page.
+pub(super) fn registry(start_date: impl Transformer) -> Result<Registry> {
     let mut registry = Registry::new();
     registry.register(start_date)?;
     registry.register(Visibility)?;

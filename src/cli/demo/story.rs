@@ -94,7 +94,7 @@ impl Story {
     }
 
     pub(super) fn tell(&self, steps: &mut Steps<'_>) -> Result<(), Failure> {
-        let a = self.join("a1", "A", Registry::standard())?;
+        let a = self.join("a1", "A", next_release::registry(StartDate)?)?;
         let before = self.import(&a, steps)?;
         let seen = self.read_one_block(&a, steps)?;
         let b = self.join("b1", "B", next_release::registry(NextStartDate::WRITES)?)?;
@@ -125,7 +125,7 @@ impl Story {
             steps,
         )?;
         drop(b);
-        let a = self.join("a3", "A", Registry::standard())?;
+        let a = self.join("a3", "A", next_release::registry(StartDate)?)?;
         self.serve("And back to release A", &a, &StartDate, steps)?;
         let same = a
             .session
@@ -334,7 +334,7 @@ impl Story {
     ) -> Result<Instant, Failure> {
         let course = self.publish(TOO_LATE, "2031-03-10T18:00:00Z")?;
         let (exports, begins, go_on) = Exports::held_up(&self.exports);
-        let late = self.manager(Registry::standard(), Arc::new(exports));
+        let late = self.manager(next_release::registry(StartDate)?, Arc::new(exports));
         let heard_of = now().as_micros().saturating_sub(SILENCE_MICROS);
         let heard_of = Timestamp::from_micros(heard_of).unwrap_or(Timestamp::MIN);
         late.join("a2", "A", LEASE, heard_of)?;

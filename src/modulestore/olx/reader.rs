@@ -409,6 +409,7 @@ impl<'a> Reader<'a> {
             xml_attributes: settings.xml_attributes,
             source_file: source_file.as_deref().map(str::to_owned),
             body: body.unwrap_or_else(|| body_of(&block_type, &element, body_file.as_deref())),
+            original: None,
         };
         let pending = self.children_of(&block_type, element, file.as_deref());
         Ok(Ok(Frame {

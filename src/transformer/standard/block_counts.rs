@@ -40,7 +40,7 @@ impl Transformer for BlockCounts {
         Ok(Collected::new(course.structure().width(), ()))
     }
 
-    fn transform(&self, _: &Data<'_, Self>, transformation: &mut Transformation<'_>) -> Result<()> {
+    fn transform(&self, _: &Data<(), ()>, transformation: &mut Transformation<'_>) -> Result<()> {
         let types = &transformation.user().block_types_to_count.clone();
         let (structure, outputs) = transformation.split();
         let mut counts = vec![0_i64; structure.width()];

@@ -74,7 +74,7 @@ impl Transformer for HiddenContent {
 
     fn transform(
         &self,
-        data: &Data<'_, Self>,
+        data: &Data<HiddenContentBlock, ()>,
         transformation: &mut Transformation<'_>,
     ) -> Result<()> {
         if transformation.user().is_staff {
@@ -101,7 +101,7 @@ impl Transformer for HiddenContent {
 
 /// The blocks that are hidden. Decided for all blocks before any is removed.
 fn hidden_blocks(
-    data: &Data<'_, HiddenContent>,
+    data: &Data<HiddenContentBlock, ()>,
     transformation: &Transformation<'_>,
 ) -> Vec<BlockIndex> {
     let now = transformation.user().now;

@@ -7,7 +7,7 @@ use crate::timestamp::Timestamp;
 
 /// Computes a value for every block from those of its parents, top down. `merge` gets the block
 /// and the values of its parents in order, one per edge; the root gets none.
-pub(super) fn percolate<T: Copy>(
+pub(super) fn percolate<T: Clone>(
     course: &Course,
     mut merge: impl FnMut(BlockIndex, &[T]) -> T,
 ) -> Vec<(BlockIndex, T)> {
@@ -18,9 +18,9 @@ pub(super) fn percolate<T: Copy>(
     for block in structure.topological(structure.root()) {
         let parents = structure.parents(block);
         from_parents.clear();
-        from_parents.extend(parents.filter_map(|parent| merged[parent.as_usize()]));
+        from_parents.extend(parents.filter_map(|parent| merged[parent.as_usize()].clone()));
         let value = merge(block, &from_parents);
-        merged[block.as_usize()] = Some(value);
+        merged[block.as_usize()] = Some(value.clone());
         in_order.push((block, value));
     }
     in_order

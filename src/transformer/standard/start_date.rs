@@ -73,7 +73,7 @@ impl Transformer for StartDate {
 
     fn filters<'a>(
         &'a self,
-        data: &'a Data<'_, Self>,
+        data: &'a Data<StartDateBlock, ()>,
         transformation: &mut Transformation<'_>,
     ) -> Option<Vec<RemovalFilter<'a>>> {
         let user = transformation.user();

@@ -58,7 +58,7 @@ impl Transformer for Visibility {
 
     fn filters<'a>(
         &'a self,
-        data: &'a Data<'_, Self>,
+        data: &'a Data<VisibilityBlock, ()>,
         transformation: &mut Transformation<'_>,
     ) -> Option<Vec<RemovalFilter<'a>>> {
         if transformation.user().is_staff {
