@@ -11,10 +11,10 @@ use courseblocks::engine::MemoryEngine;
 use courseblocks::modulestore::{
     Block, Body, Course, CourseBuilder, GroupId, ModuleStore, PartitionId, SourceVersion,
 };
-use courseblocks::transformer::{LearnerDates, LearnerMilestones};
+use courseblocks::transformer::{Collected, LearnerDates, LearnerMilestones};
 use courseblocks::{
-    CourseKey, FieldMap, FieldValue, Manager, Registry, Result, Store, Timestamp, UpdateOptions,
-    UsageKey, UserContext,
+    CourseKey, FieldMap, FieldValue, Manager, ReadVersion, Registry, Result, Store, Timestamp,
+    Transformer, UpdateOptions, UsageKey, UserContext, Versions, WriteVersion,
 };
 use joined::joined;
 use proptest::collection::{btree_map, vec};
@@ -239,6 +239,69 @@ fn anybody(course: &Anything, dice: u64) -> UserContext {
     user
 }
 
+const LOOKS_AT_EVERYTHING: &str = "test:looks_at_everything";
+
+/// Does nothing, and has the whole course at hand to do it with.
+struct LooksAtEverything;
+
+impl Transformer for LooksAtEverything {
+    type BlockData<'a> = ();
+    type CourseData<'a> = ();
+
+    fn name(&self) -> &'static str {
+        LOOKS_AT_EVERYTHING
+    }
+
+    fn versions(&self) -> Versions {
+        Versions::new(ReadVersion::new(1), WriteVersion::FIRST)
+    }
+
+    fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {
+        Ok(Collected::new(course.structure().width(), ()))
+    }
+}
+
+/// Transformers that look at a part of a course only show there what they would show if they had
+/// all of it.
+fn check_part(
+    manager: &Manager,
+    names: &[&str],
+    user: &UserContext,
+    start: &UsageKey,
+) -> std::result::Result<(), TestCaseError> {
+    let part = names
+        .iter()
+        .filter(|name| !name.starts_with("library_content"));
+    let part: Vec<_> = part.copied().collect();
+    let whole: Vec<_> = part.iter().copied().chain([LOOKS_AT_EVERYTHING]).collect();
+    let seen = |names: &[&str]| {
+        let key = Anything::course_key();
+        manager
+            .get_transformed(&key, names, user, Some(start))
+            .unwrap()
+    };
+    let (part, whole) = (seen(&part), seen(&whole));
+    prop_assert_eq!(&part.structure, &whole.structure, "{:?}", names);
+    for block in whole.structure.blocks() {
+        let (of_part, of_whole) = (part.outputs.of_block(block), whole.outputs.of_block(block));
+        prop_assert_eq!(
+            format!("{of_part:?}"),
+            format!("{of_whole:?}"),
+            "{:?}",
+            names
+        );
+        let of_part = part.outputs.fields_of_block(block);
+        let of_whole = whole.outputs.fields_of_block(block);
+        prop_assert_eq!(
+            format!("{of_part:?}"),
+            format!("{of_whole:?}"),
+            "{:?}",
+            names
+        );
+    }
+    Ok(())
+}
+
 /// What may refuse a course: a restriction that cannot be understood.
 const STRICT: [&str; 2] = ["content_type_gate", "user_partitions"];
 
@@ -254,16 +317,22 @@ proptest! {
         let user = anybody(&course, dice);
         let start = course.key(start.min(course.blocks.len() - 1));
         let store = Arc::new(Store::with_engine(Arc::new(MemoryEngine::new())));
-        let registry = Arc::new(Registry::standard());
+        let mut registry = Registry::standard();
+        registry.register(LooksAtEverything).unwrap();
+        let registry = Arc::new(registry);
         let key = Anything::course_key();
         let manager = joined(Manager::new(store, registry, Arc::new(course.clone())));
         let updated = manager.update(&key, &UpdateOptions::default()).unwrap();
         let mut names: Vec<_> = manager.registry().names().collect();
+        names.retain(|name| *name != LOOKS_AT_EVERYTHING);
         for (name, error) in &updated.failures {
             let error = format!("{error:?}");
             prop_assert!(STRICT.contains(&name.as_str()), "{name}: {error}");
             prop_assert!(error.contains("group_access"), "{name}: {error}");
             names.retain(|kept| kept != name);
+        }
+        for only in names.iter().map(std::slice::from_ref).chain([names.as_slice()]) {
+            check_part(&manager, only, &user, &start)?;
         }
         for start in [None, Some(&start)] {
             let seen = manager.get_transformed(&key, &names, &user, start);

@@ -5,6 +5,7 @@
 mod joined;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use courseblocks::engine::MemoryEngine;
@@ -14,8 +15,8 @@ use courseblocks::transformer::standard::{BlockCounts, HiddenContent, StartDate}
 use courseblocks::transformer::{Collected, Data, Transformation};
 use courseblocks::{
     BlockIndex, BlockStructure, CourseKey, Descendants, Error, ErrorKind, FieldValue, Manager,
-    ReadVersion, Registry, RemovalFilter, Result, Store, Timestamp, Transformed, Transformer,
-    Unyielded, UsageKey, UserContext, Versions, WriteVersion,
+    Reach, ReadVersion, Registry, RemovalFilter, Result, Store, Timestamp, Transformed,
+    Transformer, Unyielded, UsageKey, UserContext, Versions, WriteVersion,
 };
 use joined::joined;
 use proptest::prelude::*;
@@ -574,6 +575,106 @@ fn where_the_root_is_gone_there_is_nothing_to_see_and_no_error() {
             .unwrap();
         assert!(seen.structure.is_empty());
     }
+}
+
+// Data that borrows, and data of a part.
+
+/// Reads titles out of the record instead of copying them, and counts how often.
+struct Borrows {
+    decoded: Arc<AtomicUsize>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Borrowed<'a> {
+    title: &'a str,
+}
+
+impl Transformer for Borrows {
+    type BlockData<'a> = Borrowed<'a>;
+    type CourseData<'a> = &'a str;
+
+    fn name(&self) -> &'static str {
+        "borrows"
+    }
+
+    fn versions(&self) -> Versions {
+        versions(1, 1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
+    }
+
+    fn collect<'a>(&self, course: &'a Course) -> Result<Collected<Borrowed<'a>, &'a str>> {
+        let structure = course.structure();
+        let mut collected = Collected::new(structure.width(), course.key().as_str());
+        for block in structure.blocks() {
+            let title = structure.key(block).block_id();
+            collected.set(block, Borrowed { title });
+        }
+        Ok(collected)
+    }
+
+    fn decode_block<'a>(&self, entry: Entry<'a>) -> std::result::Result<Borrowed<'a>, DecodeError> {
+        let block: Borrowed<'a> = entry.decode()?;
+        assert!(entry.bytes().as_ptr_range().contains(&block.title.as_ptr()));
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        Ok(block)
+    }
+
+    fn transform(
+        &self,
+        data: &Data<Borrowed<'_>, &str>,
+        transformation: &mut Transformation<'_>,
+    ) -> Result<()> {
+        assert_eq!(data.course(), Some(&course_key().as_str()));
+        let (structure, outputs) = transformation.split();
+        let titles = outputs.column("borrows", "title");
+        for block in structure.blocks() {
+            let title = data.block(block).map(|data| data.title.to_owned());
+            titles.set(block, FieldValue::String(title.unwrap_or_default()));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn data_can_borrow_from_its_record_and_a_part_of_a_course_costs_a_part() {
+    let edges: Vec<_> = (1..100).map(|block| (block / 10, block)).collect();
+    let graph = Graph::new(&edges);
+    let decoded = Arc::new(AtomicUsize::new(0));
+    let mut registry = Registry::new();
+    let borrows = Borrows {
+        decoded: Arc::clone(&decoded),
+    };
+    registry.register(borrows).unwrap();
+    let manager = manager(&graph, registry);
+    let see = |start: Option<&UsageKey>| {
+        let names = ["borrows"];
+        let seen = manager.get_transformed(&course_key(), &names, &visitor(), start);
+        let seen = seen.unwrap();
+        for block in seen.structure.blocks() {
+            let title = seen.structure.key(block).block_id().to_owned();
+            let told = seen.outputs.value("borrows", "title", block);
+            assert_eq!(told, Some(&FieldValue::String(title)));
+        }
+        seen.structure.len()
+    };
+    assert_eq!(see(None), 100);
+    assert_eq!(decoded.swap(0, Ordering::Relaxed), 100);
+    // A block with ten children, each of which has none.
+    assert_eq!(see(Some(&block_key(5))), 11);
+    assert_eq!(decoded.swap(0, Ordering::Relaxed), 11);
+    assert_eq!(see(Some(&block_key(73))), 1);
+    assert_eq!(decoded.swap(0, Ordering::Relaxed), 1);
+
+    let names = ["borrows"];
+    let key = block_key(73);
+    let entries = manager.get_block_entries(&course_key(), &names, &key);
+    let entries = entries.unwrap();
+    let borrows = Borrows { decoded };
+    let block = entries.get(&borrows).unwrap().unwrap();
+    assert_eq!(block.title, key.block_id());
 }
 
 // Data of another release.

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::field::FieldValue;
 use crate::modulestore::Course;
 use crate::structure::{BlockIndex, Descendants, RemovalFilter};
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Removes what [`UserPartitions`](super::UserPartitions) left for the sake of its message: blocks
@@ -30,6 +30,10 @@ impl Transformer for AccessDeniedMessageFilter {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::field::FieldValue;
 use crate::modulestore::Course;
 use crate::structure::{BlockIndex, BlockStructure, Descendants, RemovalFilter, Unyielded};
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Tells how many levels below the root each block is, over the shortest way (`block_depth`), and
@@ -29,6 +29,10 @@ impl Transformer for BlockDepth {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {

@@ -10,7 +10,7 @@ use super::settled;
 use crate::error::Result;
 use crate::field::FieldValue;
 use crate::modulestore::Course;
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Lists the descendants of blocks (`block_nav`), down to
@@ -46,6 +46,10 @@ impl Transformer for BlockNavigation {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<BlockNavigationBlock, ()>> {

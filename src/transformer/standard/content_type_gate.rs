@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::field::FieldValue;
 use crate::modulestore::{Course, GroupId, PartitionId};
 use crate::structure::{BlockIndex, BlockStructure};
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Where content is gated for the learner ([`UserContext::content_gating_enabled`]), restricts
@@ -51,6 +51,10 @@ impl Transformer for ContentTypeGate {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<ContentTypeGateBlock, ()>> {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::field::FieldValue;
 use crate::modulestore::{Block, Body, Course};
 use crate::structure::BlockIndex;
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Estimates how many seconds it takes to read and watch what is in a block (`effort_time`), and
@@ -72,6 +72,10 @@ impl Transformer for EffortEstimation {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(

@@ -14,7 +14,7 @@ use crate::field::FieldValue;
 use crate::modulestore::Course;
 use crate::structure::BlockIndex;
 use crate::timestamp::Timestamp;
-use crate::transformer::{Collected, Transformer};
+use crate::transformer::{Collected, Reach, Transformer};
 use crate::version::Versions;
 
 /// Collects what grades are computed from, and changes nothing for anybody.
@@ -73,6 +73,10 @@ impl Transformer for Grades {
 
     fn versions(&self) -> Versions {
         settled(4)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<GradesBlock, GradesCourse>> {

@@ -10,7 +10,9 @@ use crate::field::FieldValue;
 use crate::key::UsageKey;
 use crate::modulestore::Course;
 use crate::structure::{BlockIndex, BlockStructure, Descendants, RemovalFilter};
-use crate::transformer::{Collected, Data, Selection, Transformation, Transformer, UserContext};
+use crate::transformer::{
+    Collected, Data, Reach, Selection, Transformation, Transformer, UserContext,
+};
 use crate::version::Versions;
 
 /// Removes the children of item banks that were not drawn for this learner, and draws where the
@@ -65,6 +67,11 @@ impl Transformer for LibraryContent {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    // A bank outside of what is looked at decides about children that it shares.
+    fn reach(&self) -> Reach {
+        Reach::Course
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<LibraryContentBlock, ()>> {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::key::UsageKey;
 use crate::modulestore::Course;
 use crate::structure::BlockIndex;
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Puts what a learner sees of an item bank into the order in which it was drawn for them: in this
@@ -33,6 +33,11 @@ impl Transformer for LibraryContentRandomize {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    // A bank outside of what is looked at decides about children that it shares.
+    fn reach(&self) -> Reach {
+        Reach::Course
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {

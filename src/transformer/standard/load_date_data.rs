@@ -4,7 +4,7 @@ use super::settled;
 use crate::error::Result;
 use crate::field::FieldValue;
 use crate::modulestore::Course;
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Gives blocks the dates that this learner has, such as an extension
@@ -27,6 +27,10 @@ impl Transformer for LoadDateData {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {

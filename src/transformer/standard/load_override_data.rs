@@ -3,7 +3,7 @@
 use super::settled;
 use crate::error::Result;
 use crate::modulestore::Course;
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Gives blocks the start, due date and title that this learner has, such as one set by a coach
@@ -29,6 +29,10 @@ impl Transformer for LoadOverrideData {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {

@@ -8,7 +8,7 @@ use crate::field::FieldValue;
 use crate::key::UsageKey;
 use crate::modulestore::Course;
 use crate::structure::{BlockIndex, Descendants, RemovalFilter, Unyielded};
-use crate::transformer::{Collected, Data, LearnerMilestones, Transformation, Transformer};
+use crate::transformer::{Collected, Data, LearnerMilestones, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Removes, for everybody but staff, what a learner has not unlocked yet, and exams that are timed
@@ -68,6 +68,10 @@ impl Transformer for Milestones {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<MilestonesBlock, MilestonesCourse>> {

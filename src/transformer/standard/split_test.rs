@@ -9,7 +9,7 @@ use crate::field::FieldValue;
 use crate::key::UsageKey;
 use crate::modulestore::{Course, GroupId, PartitionId};
 use crate::structure::{BlockIndex, BlockStructure, Descendants, RemovalFilter, Unyielded};
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Removes experiments and puts their arms in their place, for staff too.
@@ -35,6 +35,10 @@ impl Transformer for SplitTest {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<(), ()>> {

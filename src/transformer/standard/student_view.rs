@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::field::{FieldMap, FieldValue};
 use crate::modulestore::{Body, Course};
 use crate::structure::BlockIndex;
-use crate::transformer::{Collected, Data, Transformation, Transformer};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer};
 use crate::version::Versions;
 
 /// Tells whether a block's view is made for all devices (`student_view_multi_device`) and, for
@@ -101,6 +101,10 @@ impl Transformer for StudentView {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(&self, course: &Course) -> Result<Collected<StudentViewBlock, ()>> {

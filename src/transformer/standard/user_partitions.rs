@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::field::FieldValue;
 use crate::modulestore::{Course, GroupId, PartitionId};
 use crate::structure::{BlockIndex, Descendants, RemovalFilter, Unyielded};
-use crate::transformer::{Collected, Data, Transformation, Transformer, UserContext};
+use crate::transformer::{Collected, Data, Reach, Transformation, Transformer, UserContext};
 use crate::version::Versions;
 
 /// Removes what is restricted to groups that the learner is not in: cohorts, enrollment tracks,
@@ -71,6 +71,10 @@ impl Transformer for UserPartitions {
 
     fn versions(&self) -> Versions {
         settled(1)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Subtree
     }
 
     fn collect(
