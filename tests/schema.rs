@@ -856,3 +856,42 @@ fn what_is_not_read_back_as_it_was_collected_is_refused() {
     ];
     refuse::<HalfRead, ()>((1, 1, 1), directory.path(), &words);
 }
+
+/// Stores the type of every block, and copies it nowhere.
+struct Borrowing;
+
+#[derive(Serialize, Deserialize)]
+struct BlockType<'a> {
+    block_type: &'a str,
+}
+
+impl Transformer for Borrowing {
+    type BlockData<'a> = BlockType<'a>;
+    type CourseData<'a> = &'a str;
+
+    fn name(&self) -> &'static str {
+        "borrowing"
+    }
+
+    fn versions(&self) -> Versions {
+        Versions::new(ReadVersion::new(1), WriteVersion::FIRST)
+    }
+
+    fn collect<'a>(&self, course: &'a Course) -> Result<Collected<BlockType<'a>, &'a str>> {
+        let structure = course.structure();
+        let mut collected = Collected::new(structure.width(), course.key().as_str());
+        for block in structure.blocks() {
+            let block_type = structure.key(block).block_type();
+            collected.set(block, BlockType { block_type });
+        }
+        Ok(collected)
+    }
+}
+
+#[test]
+fn types_that_borrow_are_written_down_and_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let written = schema::check(&Borrowing, &course(), directory.path()).unwrap_err();
+    assert!(!written.written().is_empty(), "{written}");
+    schema::check(&Borrowing, &course(), directory.path()).unwrap();
+}
