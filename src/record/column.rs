@@ -213,6 +213,33 @@ impl<'a> VerifiedColumn<'a> {
         }
     }
 
+    /// Every block's value, or its absence, as `decode` makes it of its entry: for all of them at
+    /// once faster than [`entries`](Self::entries). The smaller its error, the faster: one of 48
+    /// bytes costs half as much as the decoding.
+    ///
+    /// # Errors
+    /// The first one of `decode`, and [`RecordError::Malformed`].
+    pub fn decode<T, E>(
+        &self,
+        mut decode: impl FnMut(Entry<'a>) -> Result<T, E>,
+    ) -> Result<Vec<Option<T>>, E>
+    where
+        E: From<RecordError>,
+    {
+        let mut values = Vec::with_capacity(self.len());
+        for number in 0..self.0.course_wide_number() {
+            let (chunk, _) = self.0.chunk(number)?;
+            let chunk = Chunk::parse(chunk, self.0.entries_in(number))?;
+            for bytes in chunk {
+                values.push(match bytes {
+                    None => None,
+                    Some(bytes) => Some(decode(self.0.entry_of(bytes))?),
+                });
+            }
+        }
+        Ok(values)
+    }
+
     /// The course-wide value, empty where there is none.
     pub fn course_wide(&self) -> Result<Entry<'a>, RecordError> {
         let (bytes, _) = self.0.chunk(self.0.course_wide_number())?;

@@ -122,13 +122,8 @@ impl<T: Transformer> ErasedTransformer for T {
         let data = match stored {
             Stored::Nothing => Data::nothing(),
             Stored::Course(column) => {
-                let mut blocks = Vec::with_capacity(column.len());
-                for entry in column.entries() {
-                    blocks.push(match entry? {
-                        Some(entry) => Some(self.decode_block(entry)?),
-                        None => None,
-                    });
-                }
+                let decode = |entry| -> Result<_, LoadError> { Ok(self.decode_block(entry)?) };
+                let blocks = column.decode(decode)?;
                 Data::of_course(blocks, self.decode_course(column.course_wide()?)?)
             }
             Stored::Part(column, positions) => {

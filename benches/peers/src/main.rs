@@ -6,9 +6,8 @@ mod arguments;
 mod contenders;
 mod export;
 #[expect(
-    dead_code,
     clippy::duration_suboptimal_units,
-    reason = "shared with the benches, which use more of it and support older compilers"
+    reason = "shared with the benches, which support older compilers"
 )]
 #[path = "../../fleet/mod.rs"]
 mod fleet;

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use courseblocks::engine::{Commit, Durability, Key, Space};
 use courseblocks::modulestore::{Course, ModuleStore};
-use courseblocks::record::ColumnWriter;
+use courseblocks::record::{ColumnWriter, Entry, RecordError};
 use courseblocks::rollout::{Census, Fleet, Registration};
 use courseblocks::{
-    BLOCKS, CourseKey, DEFAULT_STRUCTURE_CACHE_BYTES, Error, ErrorKind, Lease, Lookup, Manager, MinReader, NewRecord, Publication,
-    ReadVersion, Registry, STRUCTURE, Scope, SourceVersion, Store, Timestamp, Transformer,
-    UpdateOptions, UsageKey, UserContext, Versions, WriteVersion,
+    BLOCKS, CourseKey, DEFAULT_STRUCTURE_CACHE_BYTES, Error, ErrorKind, Lease, Lookup, Manager,
+    MinReader, NewRecord, Publication, ReadVersion, Registry, STRUCTURE, Scope, SourceVersion,
+    Store, Timestamp, Transformer, UpdateOptions, UsageKey, UserContext, Versions, WriteVersion,
 };
 
 use super::Row;
@@ -111,13 +111,11 @@ impl Courseblocks {
         let lookup = store.lookup(course, transformer.name(), &versions);
         let record = lookup.expect("a get").fresh().expect("fresh");
         let verified = record.verify().expect("intact");
-        let column = verified.column();
-        let mut values = Vec::with_capacity(column.len());
-        values.extend(column.entries().map(|entry| {
-            let entry = entry.expect("intact");
-            entry.map(|entry| transformer.decode_block(entry).expect("a value"))
-        }));
-        values
+        let decode = |entry: Entry<'_>| {
+            let decoded = transformer.decode_block(entry);
+            decoded.map_err(|_| RecordError::Malformed("no value"))
+        };
+        verified.column().decode(decode).expect("values")
     }
 
     /// Reads a course as a whole, so that its structure is known from then on, where it may be kept.

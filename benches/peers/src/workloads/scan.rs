@@ -14,7 +14,7 @@ pub(crate) fn figure(session: &mut Session<'_>) -> Result<Figure, Interrupted> {
         "scan_vs_bare_scan",
         "A census of all headers, against a scan over one row per course",
         BareSled::NAME,
-        "courses, of 6 records each",
+        "courses, of 20 records each",
         Unit::Seconds,
     );
     for courses in session.scale.scanned_courses {
