@@ -98,6 +98,33 @@ fn a_column_is_decoded_without_an_allocation_for_each_block() {
     assert!(counted.count_total < 200, "{counted:?} for {BLOCKS} blocks");
 }
 
+/// The original has 8 KB of a block in memory after it has read a course (`benches/original`).
+#[test]
+fn a_course_takes_some_hundred_bytes_a_block_in_memory() {
+    let fleet = Fleet::new(&[BLOCKS], DEFAULT_STRUCTURE_CACHE_BYTES);
+    let course = &fleet.courses[0];
+    let names = [Visibility.name(), StartDate.name()];
+    let mut collected = None;
+    let counted = measure(|| collected = fleet.manager.get_collected(course, &names).ok());
+    let blocks = collected.expect("a course").structure().len() as u64;
+    let kept = u64::try_from(counted.bytes_current).expect("kept") / blocks;
+    println!("{kept} bytes a block are kept of a course of {blocks} blocks");
+    assert!((50..160).contains(&kept), "{kept} bytes a block");
+
+    let user = UserContext::new("2026-03-01T12:00:00Z".parse().expect("a date"));
+    let mut seen = None;
+    let counted = measure(|| {
+        seen = fleet
+            .manager
+            .get_transformed(course, &names, &user, None)
+            .ok();
+    });
+    assert!(seen.is_some());
+    let most = counted.bytes_max / blocks;
+    println!("{most} bytes a block are taken to see it");
+    assert!(most < 400, "{most} bytes a block");
+}
+
 #[test]
 fn what_a_type_borrows_is_decoded_without_an_allocation() {
     let mut column = ColumnWriter::new();

@@ -13,6 +13,7 @@ import platform
 import statistics
 import sys
 import time
+import tracemalloc
 
 import courses
 import stored
@@ -20,10 +21,10 @@ import transformers
 
 # Milliseconds and bytes by number of blocks, measured with the original itself.
 ORIGINAL = {
-    100: {"read": 3.6, "transform": 4.4, "store": 1.4, "pickled": 66e3, "compressed": 7.5e3},
-    1000: {"read": 36.9, "transform": 45.5, "store": 15.8, "pickled": 657e3, "compressed": 55e3},
-    5000: {"read": 251, "transform": 228, "store": 108, "pickled": 3.3e6, "compressed": 264e3},
-    20000: {"read": 1223, "transform": 909, "store": 509, "pickled": 13.3e6, "compressed": 1.05e6},
+    100: {"read": 3.6, "transform": 4.4, "store": 1.4, "pickled": 66e3, "compressed": 7.5e3, "memory": 0.7},
+    1000: {"read": 36.9, "transform": 45.5, "store": 15.8, "pickled": 657e3, "compressed": 55e3, "memory": 7.8},
+    5000: {"read": 251, "transform": 228, "store": 108, "pickled": 3.3e6, "compressed": 264e3, "memory": 39},
+    20000: {"read": 1223, "transform": 909, "store": 509, "pickled": 13.3e6, "compressed": 1.05e6, "memory": 157},
 }
 
 
@@ -75,6 +76,19 @@ def seconds_of(baseline, work, positions=()):
     if work == "store":
         return timed(lambda: stored.store(structure))
     raise ValueError(f"no such work: {work}")
+
+
+def bytes_of_a_read(baseline):
+    """What a course that was read back takes in memory."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        structure = baseline.read()
+        after, _ = tracemalloc.get_traced_memory()
+        assert len(structure) == baseline.blocks
+        return after - before
+    finally:
+        tracemalloc.stop()
 
 
 def without_collector(call):
@@ -152,6 +166,9 @@ def report(blocks, rounds):
     for label, here, name in rows:
         there = ORIGINAL[near][name] * scale
         print(f"{label:34}{here:12,.1f}{there:12,.1f}{here / there:16.2f}")
+    there = ORIGINAL[near]["memory"] * scale
+    memory = bytes_of_a_read(baseline) / (1 << 20)
+    print(f"{'memory of one read, MiB':34}{memory:12,.1f}{there:12,.1f}{memory / there:16.2f}")
     label = "read back, collector off, ms"
     print(f"{label:34}{uncollected:12,.1f}")
 
