@@ -9,6 +9,7 @@ mod fleet;
 use std::hint::black_box;
 
 use courseblocks::engine::{Key, Space};
+use courseblocks::record::{Entry, RecordError};
 use courseblocks::transformer::standard::{HiddenContent, StartDate, Visibility};
 use courseblocks::{
     CourseKey, DEFAULT_STRUCTURE_CACHE_BYTES, Lookup, ReadVersion, Transformer, UsageKey,
@@ -90,12 +91,11 @@ where
     let lookup = store.lookup(course, transformer.name(), &transformer.versions());
     let record = lookup.expect("a get").fresh().expect("fresh");
     let verified = record.verify().expect("intact");
-    let entries = verified.column().entries();
-    let values = entries.map(|entry| {
-        let entry = entry.expect("intact");
-        entry.map(|entry| transformer.decode_block(entry).expect("a value"))
-    });
-    values.collect()
+    let decode = |entry: Entry<'_>| {
+        let decoded = transformer.decode_block(entry);
+        decoded.map_err(|_| RecordError::Malformed("no value"))
+    };
+    verified.column().decode(decode).expect("values")
 }
 
 fn block(c: &mut Criterion) {
