@@ -3,10 +3,15 @@
 //! checksums that fit.
 #![no_main]
 
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
 use arbitrary::Arbitrary;
 use courseblocks::MinReader;
 use courseblocks::WriteVersion;
-use courseblocks::record::{self, ColumnWriter, Compression, Generation, HEADER_LEN, Meta, Record};
+use courseblocks::record::{
+    self, ColumnWriter, Compression, Entry, Generation, HEADER_LEN, Meta, Record, RecordError,
+};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -105,6 +110,13 @@ fn read_all(record: &Record<&Vec<u8>>, written: Option<&Input>, course_wide: &[u
             (Err(_), _) => complete = false,
         }
     }
+    // Values that are not sorted may be missed, but what is found is there.
+    if let Ok(Some(position)) = column.search(course_wide) {
+        let found = column
+            .entry(position)
+            .map(|entry| entry.map(|entry| entry.bytes()));
+        assert_eq!(found, Ok(Some(course_wide)));
+    }
     match column.verify() {
         Ok(verified) => {
             for (position, entry) in verified.entries().enumerate() {
@@ -117,13 +129,30 @@ fn read_all(record: &Record<&Vec<u8>>, written: Option<&Input>, course_wide: &[u
                     (Err(_), _) => complete = false,
                 }
             }
+            let at_once = verified.decode(|entry| Ok::<_, RecordError>(entry.bytes()));
+            let singly = verified
+                .entries()
+                .map(|entry| Ok(entry?.map(|entry| entry.bytes())));
+            assert_eq!(at_once, singly.collect());
             if let (Ok(entry), Some(_)) = (verified.course_wide(), written) {
                 assert_eq!(entry.bytes(), course_wide);
+                decode_as_anything(entry);
             }
         }
         Err(_) => complete = false,
     }
     complete
+}
+
+/// Bytes that are no such value are refused, whatever lengths they claim.
+fn decode_as_anything(entry: Entry<'_>) {
+    let _ = entry.decode::<(String, u64)>();
+    let _ = entry.decode::<(&str, Option<String>)>();
+    let _ = entry.decode::<Vec<Box<str>>>();
+    let _ = entry.decode::<(u8, Vec<u64>, char)>();
+    let _ = entry.decode::<BTreeMap<String, Vec<i128>>>();
+    let _ = entry.decode::<HashMap<u32, Option<PathBuf>>>();
+    let _ = entry.decode::<Result<String, Vec<bool>>>();
 }
 
 impl Damage {

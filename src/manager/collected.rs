@@ -144,8 +144,8 @@ impl CollectedCourse {
     /// the course below `start` where it is given.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) for a `start` that is not in the course,
-    /// [`Transformer`](ErrorKind::Transformer) when a transformer fails or cannot decode its data.
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a `start` that is not in the course,
+    /// [`Transformer`](crate::ErrorKind::Transformer) when a transformer fails or cannot decode its data.
     pub fn transform(&self, user: &UserContext, start: Option<&UsageKey>) -> Result<Transformed> {
         let names: Vec<_> = self.records.iter().map(|(name, _)| name.as_str()).collect();
         let start = start.map(|start| position(&self.course, &self.structure, start));
