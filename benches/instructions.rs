@@ -3,8 +3,9 @@
 //! unseen.
 //!
 //! `cargo install --locked gungraun-runner --version 0.20.0`, then
-//! `cargo bench --bench instructions`. Limits are a fifth above what was counted with Rust 1.95 on
-//! x86-64; a count that falls far below its limit is a reason to lower that.
+//! `cargo bench --features instructions --bench instructions`. Limits are a fifth above what was
+//! counted with Rust 1.95 on x86-64; a count that falls far below its limit is a reason to lower
+//! that.
 
 #![expect(
     missing_docs,

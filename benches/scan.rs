@@ -1,7 +1,7 @@
 //! What it costs to know how far a rollout is: the status of 200,000 records, counted from headers.
 //! Bodies of two sizes show that they are not touched.
 //!
-//! `COURSEBLOCKS_COURSES` sets the number of courses, of 10 records each; 20,000 without it.
+//! `COURSEBLOCKS_BENCH_COURSES` sets the number of courses, of 10 records each; 20,000 without it.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -19,7 +19,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 const RECORDS: usize = 10;
 
 fn scan(c: &mut Criterion) {
-    let courses = std::env::var("COURSEBLOCKS_COURSES").ok();
+    let courses = std::env::var("COURSEBLOCKS_BENCH_COURSES").ok();
     let courses = courses.map_or(20_000, |courses| courses.parse().expect("a number"));
     let mut group = c.benchmark_group("scan");
     group.sample_size(10);
