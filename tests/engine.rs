@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use std::{env, fs, thread};
 
 use conformance::{SPACES, apply, get, put, scan};
@@ -213,6 +214,34 @@ fn a_kill_loses_nothing_that_was_durable_and_tears_no_commit() {
         assert_eq!(records, courses);
         assert_eq!(records, control);
     }
+}
+
+/// sled alone came to a stand after some 10,000 of these, for ever: its threads waited for each
+/// other. `COURSEBLOCKS_COMMITS` sets their number.
+#[test]
+fn commits_that_nobody_waits_for_do_not_pile_up() {
+    let commits = env::var("COURSEBLOCKS_COMMITS").ok();
+    let commits = commits.map_or(10_000, |commits| commits.parse().unwrap());
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let directory = tempdir().unwrap();
+        let engine = open(directory.path());
+        for number in 0..commits {
+            let mut commit = Commit::new();
+            for (name, len) in (0_u8..).zip([12_000, 4_000, 5_000, 300, 4_000, 500, 500, 500, 500])
+            {
+                let mut value = vec![name; len];
+                value[..4].copy_from_slice(&u32::to_le_bytes(number));
+                commit.put(Space::Records, [name], value);
+            }
+            let outcome = engine.commit(b"course", &commit, Durability::Buffered);
+            assert_eq!(outcome.unwrap(), CommitOutcome::Applied);
+        }
+        done.send(()).unwrap();
+    });
+    // Ten times what it takes.
+    let patience = Duration::from_secs(60 + u64::from(commits) / 100);
+    is_done.recv_timeout(patience).expect("sled goes on");
 }
 
 fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {

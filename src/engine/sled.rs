@@ -63,6 +63,16 @@ const COMMITS: &[u8] = b"commits";
 const CLOSING_WAITS: u32 = 5_000;
 const CLOSING_WAIT: Duration = Duration::from_millis(2);
 
+/// How many bytes may wait in sled's buffers before it is told to write them. sled 0.34 can come to
+/// a stand when it is not: whoever needs a new segment waits, with a lock, for one of sled's threads
+/// to shorten the log, and all of them may be waiting for that lock after writing a buffer.
+///
+/// Measured over buffered commits of 28 KB that rewrite each other, on 2 shared cores: without a
+/// limit and with one of 1 MiB they came to a stand after 4,000 to 24,000 of them, each time; with
+/// one of 64 KiB never in 40,000, nor in 120,000. It makes such a commit take 0.22 ms instead of
+/// 0.1 ms. It is less likely so, and not impossible.
+const MAX_BACKLOG: u64 = 64 << 10;
+
 const WAY_OUT: &str = "restore a backup, or import the courses, into a new directory";
 
 /// How a [`SledEngine`] uses memory.
@@ -118,6 +128,8 @@ pub struct SledEngine {
     has_stopped: AtomicBool,
     /// The number of the last commit that is visible.
     applied: AtomicU64,
+    /// Bytes that sled may have in its buffers. Counted by writers while they hold `writing`.
+    backlog: AtomicU64,
     durable: Mutex<Durable>,
     options: SledOptions,
     data: PathBuf,
@@ -238,6 +250,7 @@ impl SledEngine {
             transactions: Transactions::default(),
             has_stopped: AtomicBool::new(false),
             applied: AtomicU64::new(count),
+            backlog: AtomicU64::new(0),
             durable: Mutex::new(durable),
             options: options.clone(),
             data,
@@ -297,6 +310,7 @@ impl SledEngine {
         match transacted {
             Ok(Ok(count)) => {
                 self.applied.fetch_max(count, Ordering::AcqRel);
+                self.limit_backlog(handles, prepared.bytes())?;
                 Ok(Ok(count))
             }
             Ok(Err(refused)) => Ok(Err(refused)),
@@ -309,6 +323,21 @@ impl SledEngine {
             }
             Err(failure) => Err(self.failed(failure)),
         }
+    }
+
+    /// To be called while `writing` is held.
+    fn limit_backlog(&self, handles: &Handles, added: u64) -> Result<()> {
+        if self.backlog.fetch_add(added, Ordering::Relaxed) + added < MAX_BACKLOG {
+            return Ok(());
+        }
+        self.flush_buffers(handles)
+    }
+
+    /// To be called while `writing` is held.
+    fn flush_buffers(&self, handles: &Handles) -> Result<()> {
+        self.backlog.store(0, Ordering::Relaxed);
+        let flushed = guarded(|| handles.db.flush());
+        flushed.map(|_| ()).map_err(|failure| self.stop(failure))
     }
 
     /// Takes back what a failed commit has left half done.
@@ -346,8 +375,7 @@ impl SledEngine {
     fn write_log(&self) -> Result<()> {
         let _writing = self.writing();
         let handles = self.running()?;
-        let flushed = guarded(|| handles.db.flush());
-        flushed.map(|_| ()).map_err(|failure| self.stop(failure))
+        self.flush_buffers(handles)
     }
 
     fn writing(&self) -> MutexGuard<'_, ()> {
@@ -651,6 +679,15 @@ impl<'a> Prepared<'a> {
             preconditions: preconditions.collect::<Result<_>>()?,
             writes: writes.collect::<Result<_>>()?,
         })
+    }
+
+    /// What is to be written, in bytes.
+    fn bytes(&self) -> u64 {
+        let sizes = self.writes.iter().map(|(_, key, value)| {
+            let value = value.as_ref().map_or(0, |value| value.len());
+            (key.len() + value) as u64
+        });
+        sizes.sum()
     }
 
     fn undoing(old_values: &[OldValue<Vec<u8>>]) -> Self {
