@@ -75,7 +75,7 @@ pub struct Updated {
     pub report: Option<Report>,
 }
 
-/// How many bytes of decoded structures a [`Manager`] keeps unless told otherwise: some 120 courses of
+/// How many bytes of decoded structures a [`Manager`] keeps unless told otherwise: some 100 courses of
 /// 5,000 blocks.
 pub const DEFAULT_STRUCTURE_CACHE_BYTES: u64 = 64 << 20;
 
@@ -101,7 +101,7 @@ impl Manager {
         }
     }
 
-    /// Keeps decoded structures of courses in memory up to `bytes`, some 110 for each block of a
+    /// Keeps decoded structures of courses in memory up to `bytes`, some 130 for each block of a
     /// course, instead of [`DEFAULT_STRUCTURE_CACHE_BYTES`]; 0 keeps none. What is kept is used for
     /// records of the generation that it was decoded from only, so it is never stale.
     #[must_use]
