@@ -128,7 +128,7 @@ pub struct SledEngine {
     has_stopped: AtomicBool,
     /// The number of the last commit that is visible.
     applied: AtomicU64,
-    /// Bytes that sled may have in its buffers. Counted by writers while they hold `writing`.
+    /// Bytes of commits that sled may have in its buffers.
     backlog: AtomicU64,
     durable: Mutex<Durable>,
     options: SledOptions,
@@ -310,7 +310,6 @@ impl SledEngine {
         match transacted {
             Ok(Ok(count)) => {
                 self.applied.fetch_max(count, Ordering::AcqRel);
-                self.limit_backlog(handles, prepared.bytes())?;
                 Ok(Ok(count))
             }
             Ok(Err(refused)) => Ok(Err(refused)),
@@ -325,19 +324,12 @@ impl SledEngine {
         }
     }
 
-    /// To be called while `writing` is held.
-    fn limit_backlog(&self, handles: &Handles, added: u64) -> Result<()> {
+    /// Has sled write its buffers where that much waits in them.
+    fn limit_backlog(&self, added: u64) -> Result<()> {
         if self.backlog.fetch_add(added, Ordering::Relaxed) + added < MAX_BACKLOG {
             return Ok(());
         }
-        self.flush_buffers(handles)
-    }
-
-    /// To be called while `writing` is held.
-    fn flush_buffers(&self, handles: &Handles) -> Result<()> {
-        self.backlog.store(0, Ordering::Relaxed);
-        let flushed = guarded(|| handles.db.flush());
-        flushed.map(|_| ()).map_err(|failure| self.stop(failure))
+        self.write_log()
     }
 
     /// Takes back what a failed commit has left half done.
@@ -375,7 +367,9 @@ impl SledEngine {
     fn write_log(&self) -> Result<()> {
         let _writing = self.writing();
         let handles = self.running()?;
-        self.flush_buffers(handles)
+        self.backlog.store(0, Ordering::Relaxed);
+        let flushed = guarded(|| handles.db.flush());
+        flushed.map(|_| ()).map_err(|failure| self.stop(failure))
     }
 
     fn writing(&self) -> MutexGuard<'_, ()> {
@@ -450,10 +444,12 @@ impl Engine for SledEngine {
         commit: &Commit,
         durability: Durability,
     ) -> Result<CommitOutcome> {
-        match self.write(&Prepared::new(partition, commit)?)? {
+        let prepared = Prepared::new(partition, commit)?;
+        match self.write(&prepared)? {
             Ok(count) => {
-                if durability == Durability::Durable {
-                    self.make_durable(count)?;
+                match durability {
+                    Durability::Durable => self.make_durable(count)?,
+                    Durability::Buffered => self.limit_backlog(prepared.bytes())?,
                 }
                 Ok(CommitOutcome::Applied)
             }
