@@ -1,11 +1,12 @@
 //! A course's DAG as a record, and back: the usage keys as the column, sorted, so that one is
 //! found without reading the others; the relations as the course-wide value.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::concat::{ROOM, concat};
+use crate::concat::{ROOM, Room, concat};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CourseKey, UsageKey, UsageKeys};
 use crate::modulestore::Course;
@@ -30,15 +31,14 @@ const SEPARATOR: u8 = 0;
 pub(super) fn encode_structure(course: &Course) -> Result<Body> {
     let structure = course.structure();
     let mut column = ColumnWriter::new();
-    let mut entry = Vec::new();
+    let mut room = ROOM;
     for key in structure.keys().as_slice() {
         let own = course.key().usage_key(key.block_type(), key.block_id())?;
         if own != *key {
             let message = format!("{key} is not the key of a block of {}", course.key());
             return Err(Error::new(ErrorKind::InvalidCourse, message));
         }
-        encode_key(&mut entry, key);
-        column.push(&entry)?;
+        column.push(&encode_key(&mut room, key))?;
     }
     let relations = structure.relations();
     Ok(column.finish_value(&StoredRelations {
@@ -87,13 +87,7 @@ pub(crate) fn find_block(
         return Ok(None);
     }
     let mut room = ROOM;
-    let parts = [
-        key.block_type().as_bytes(),
-        &[SEPARATOR],
-        key.block_id().as_bytes(),
-    ];
-    let wanted = concat(&mut room, &parts);
-    let position = column.search(&wanted)?;
+    let position = column.search(&encode_key(&mut room, key))?;
     let position = position.map(|position| u32::try_from(position).map(BlockIndex::new));
     let beyond = |_| RecordError::Malformed("a position beyond 32 bits");
     position.transpose().map_err(beyond)
@@ -102,11 +96,9 @@ pub(crate) fn find_block(
 const KEYLESS: RecordError = RecordError::Malformed("a block without a key");
 const NO_KEY: RecordError = RecordError::Malformed("an entry that is no block's type and id");
 
-fn encode_key(entry: &mut Vec<u8>, key: &UsageKey) {
-    entry.clear();
-    entry.extend_from_slice(key.block_type().as_bytes());
-    entry.push(SEPARATOR);
-    entry.extend_from_slice(key.block_id().as_bytes());
+fn encode_key<'a>(room: &'a mut Room, key: &UsageKey) -> Cow<'a, [u8]> {
+    let (block_type, block_id) = (key.block_type().as_bytes(), key.block_id().as_bytes());
+    concat(room, &[block_type, &[SEPARATOR], block_id])
 }
 
 fn type_and_id(entry: Option<&[u8]>) -> Result<(&str, &str), RecordError> {

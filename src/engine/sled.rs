@@ -124,7 +124,8 @@ pub struct SledEngine {
     /// for it.
     writing: Mutex<()>,
     transactions: Transactions,
-    /// Whether sled has failed. Set by writers while they hold `writing`.
+    /// Whether sled has failed. A transaction that fails sets it before it ends, for the readers who
+    /// wait for that.
     has_stopped: AtomicBool,
     /// The number of the last commit that is visible.
     applied: AtomicU64,

@@ -145,7 +145,8 @@ impl CollectedCourse {
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) for a `start` that is not in the course,
-    /// [`Transformer`](crate::ErrorKind::Transformer) when a transformer fails or cannot decode its data.
+    /// [`Transformer`](crate::ErrorKind::Transformer) when a transformer fails or cannot decode its
+    /// data.
     pub fn transform(&self, user: &UserContext, start: Option<&UsageKey>) -> Result<Transformed> {
         let names: Vec<_> = self.records.iter().map(|(name, _)| name.as_str()).collect();
         let start = start.map(|start| position(&self.course, &self.structure, start));
@@ -263,8 +264,8 @@ impl<'a> OneBlock<'a> {
         let record = needed(course, STRUCTURE, records.next().flatten())?;
         let generation = record.header().generation();
         let last = structures.last(course);
-        let position = if let Some(last) = last.filter(|last| last.generation == generation) {
-            last.structure.position(block)
+        let position = if let Some(structure) = last.as_ref().and_then(|last| last.of(generation)) {
+            structure.position(block)
         } else {
             // To decode all of it for one block would cost a hundred times as much.
             let column = record.column();

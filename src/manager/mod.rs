@@ -177,9 +177,9 @@ impl Manager {
         let decode = |entry: Entry<'_>| -> Result<D> { Ok(transformer.decode_block(entry)?) };
         if let Some(last) = self.structures.last(course)
             && let Lookup::Fresh(record) = self.store.lookup(course, name, &wanted.1)?
-            && record.header().generation() == last.generation
+            && let Some(structure) = last.of(record.header().generation())
         {
-            let position = last.structure.position(block);
+            let position = structure.position(block);
             let position = position.ok_or_else(|| no_such_block(course, block))?;
             // One that is damaged is collected again below.
             let column = record.column();

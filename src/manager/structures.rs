@@ -21,8 +21,15 @@ pub(super) struct Structures {
 /// A structure and what it was decoded from.
 #[derive(Clone, Debug)]
 pub(super) struct Decoded {
-    pub(super) generation: Generation,
-    pub(super) structure: Arc<BlockStructure>,
+    generation: Generation,
+    structure: Arc<BlockStructure>,
+}
+
+impl Decoded {
+    /// The structure, for whoever has just read a record of this generation. The only way to it.
+    pub(super) fn of(&self, generation: Generation) -> Option<&Arc<BlockStructure>> {
+        (self.generation == generation).then_some(&self.structure)
+    }
 }
 
 #[derive(Clone)]
@@ -57,8 +64,7 @@ impl Structures {
         Self { cache }
     }
 
-    /// The last structure of a course that was decoded here. It is of use together with records of
-    /// its generation only.
+    /// The last structure of a course that was decoded here.
     pub(super) fn last(&self, course: &CourseKey) -> Option<Decoded> {
         self.cache.get(course)
     }
@@ -70,11 +76,12 @@ impl Structures {
         record: &StoredRecord,
     ) -> Result<Arc<BlockStructure>, Damage> {
         let generation = record.header().generation();
-        if let Some(last) = self
+        if let Some(structure) = self
             .last(course)
-            .filter(|last| last.generation == generation)
+            .as_ref()
+            .and_then(|last| last.of(generation))
         {
-            return Ok(last.structure);
+            return Ok(Arc::clone(structure));
         }
         let decoded = decode_structure(course, record);
         let decoded = decoded.map_err(|cause| Damage::new(course, STRUCTURE, cause))?;

@@ -25,8 +25,8 @@ use crate::error::{Error, ErrorKind};
 /// | 64 | 248 ns | 6.3 % |
 pub const ENTRIES_PER_CHUNK: usize = 16;
 
-/// The longest body that is written, in bytes before it is compressed: five times what all transformers together store
-/// for 20,000 blocks in the original.
+/// The longest body that is written, in bytes before it is compressed: five times what all
+/// transformers together store for 20,000 blocks in the original.
 pub const MAX_BODY_LEN: usize = 64 << 20;
 
 /// The most entries that are written: fifty times the blocks of a very large course.
