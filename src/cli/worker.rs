@@ -34,7 +34,8 @@ use crate::timestamp::Timestamp;
 #[command(after_help = "\
 Several workers may run at the same time. A course that fails is told of, keeps what it has, and is \
 tried again later, each time after twice as long; after its last attempt it goes into quarantine, \
-where `queue status` shows it and `queue retry` takes it out. `pause`, `resume` and `queue rate` \
+where `queue status` shows it and `queue retry` takes it out. A worker that is killed has failed what \
+it had under way, so a course that kills its workers comes there as well. `pause`, `resume` and `queue rate` \
 reach workers that are running.
 
 The first Ctrl-C (or SIGTERM) lets the courses that are under way be finished, the second one ends \

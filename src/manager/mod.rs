@@ -25,7 +25,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CourseKey, UsageKey};
 use crate::modulestore::{ModuleStore, Report};
 use crate::record::Entry;
-use crate::store::{Base, CourseEntry, Damage, Lookup, Published, Store, StoredRecord};
+use crate::store::{
+    Base, CourseEntry, Damage, Lookup, Published, Store, StoredRecord, attempts_in_words,
+};
 use crate::transformer::{Registry, Transformer, UserContext};
 use crate::version::Versions;
 
@@ -442,8 +444,10 @@ impl Manager {
             return Ok(());
         }
         let message = format!(
-            "transformer {:?} cannot collect {course} ({} attempts): {}",
-            failure.transformer, failure.attempts, failure.error
+            "transformer {:?} cannot collect {course} ({}): {}",
+            failure.transformer,
+            attempts_in_words(failure.attempts),
+            failure.error
         );
         Err(Error::new(ErrorKind::Transformer, message))
     }

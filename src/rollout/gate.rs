@@ -12,7 +12,8 @@ use super::history::{self, Event};
 use crate::engine::{Commit, Durability, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    ControlRow, Floors, Lease, Member, Place, ROLLOUT, Store, encode_row, require_floors,
+    ControlRow, Floors, Lease, Member, Place, ROLLOUT, Store, attempts_in_words, encode_row,
+    require_floors,
 };
 use crate::timestamp::Timestamp;
 use crate::version::{MinReader, WriteVersion};
@@ -309,7 +310,8 @@ impl fmt::Display for Reason {
                         attempts,
                         ..
                     } = failing;
-                    write!(f, "{before}{course} ({attempts} attempts): {error}")?;
+                    let attempts = attempts_in_words(*attempts);
+                    write!(f, "{before}{course} ({attempts}): {error}")?;
                 }
                 Ok(())
             }

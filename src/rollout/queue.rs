@@ -146,7 +146,8 @@ pub enum Failed {
     Lost,
 }
 
-/// How often, and after what time, a task that fails is tried again.
+/// How often, and after what time, a task that fails is tried again. That its worker died is a
+/// failure too ([`Queue::claim`] says how).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// The time before the second attempt. It doubles with every further one.
@@ -278,7 +279,21 @@ impl RetryPolicy {
         let delay = self.first_delay.saturating_mul(1 << doublings);
         delay.min(self.longest_delay)
     }
+
+    /// As [`delay_after`](Self::delay_after), where the worker died and `token` is of its claim.
+    fn delay_after_death(&self, attempts: u32, token: u64) -> Duration {
+        if attempts <= 1 {
+            return Duration::ZERO;
+        }
+        let delay = self.delay_after(attempts);
+        // Claims of one worker follow each other, so their tokens differ here.
+        let part = u32::try_from(token % u64::from(STAGGERS)).unwrap_or_default();
+        delay.saturating_add(delay / STAGGERS * part)
+    }
 }
+
+/// For how many different times tasks wait whose worker died.
+const STAGGERS: u32 = 16;
 
 impl Rate {
     /// `None` for less than one task in 1,000 seconds, and for what is no number.
@@ -332,7 +347,7 @@ impl Task {
         self.enqueued_at
     }
 
-    /// How often it failed.
+    /// How often it failed, the workers that died of it or with it included.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
@@ -524,12 +539,22 @@ impl<'a> Queue<'a> {
         Err(contended(course))
     }
 
-    /// Takes the first task that may be taken now.
+    /// Takes the first task that may be taken now. Durable when it returns: what kills its worker
+    /// is known afterwards.
+    ///
+    /// A claim whose worker died is found here. It was an attempt that failed, so that a course
+    /// that kills whoever collects it comes into quarantine like any other that fails. Whether it
+    /// was to blame, nobody knows; after the first time it is tried at once, since workers are
+    /// restarted more often than they are killed by a course. Later it waits as
+    /// [`RetryPolicy`] says and up to as long again, each task for another time: those that died
+    /// together are tried apart, and only the one to blame goes on failing. A task that is done
+    /// is gone with its attempts, so healthy courses do not collect them.
     ///
     /// # Errors
     /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
-    pub fn claim(&self, lease: &Lease, now: Timestamp) -> Result<Claimed> {
-        for _ in 0..MAX_ATTEMPTS {
+    pub fn claim(&self, lease: &Lease, policy: &RetryPolicy, now: Timestamp) -> Result<Claimed> {
+        let mut refused = 0;
+        while refused < MAX_ATTEMPTS {
             let (members, _) = self.store.members()?;
             if let Some(refused) = self.refused(lease, &members)? {
                 return Ok(refused);
@@ -555,6 +580,10 @@ impl<'a> Queue<'a> {
                 }
             };
             let (row, mut task) = found;
+            // A task that is not found by its course cannot be failed, and is taken as it is.
+            if self.bury(&task, policy, now)? {
+                continue;
+            }
             let token = self.store.unique_number()?;
             task.claim = Some(Holder {
                 worker: lease.worker().to_owned(),
@@ -562,7 +591,7 @@ impl<'a> Queue<'a> {
                 token,
                 claimed_at: now,
             });
-            // Whoever had it before is dead, and this one has yet to read the content.
+            // This one has yet to read the content.
             task.again = false;
             let mut commit = Commit::new();
             require(&mut commit, &task.place(), &row);
@@ -577,11 +606,12 @@ impl<'a> Queue<'a> {
             }
             if self
                 .store
-                .commit_control(PARTITION, &commit, Durability::Buffered)?
+                .commit_control(PARTITION, &commit, Durability::Durable)?
             {
                 let claim = Claim { task, token };
                 return self.confirm(lease, claim);
             }
+            refused += 1;
         }
         Err(Error::new(
             ErrorKind::Conflict,
@@ -607,7 +637,8 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// The course is up to date.
+    /// The course is up to date. Durable when it returns, as is what the other ends of a claim come
+    /// to.
     ///
     /// # Errors
     /// Whatever the engine says. The task then returns when the lease of its claim has ended.
@@ -635,6 +666,38 @@ impl<'a> Queue<'a> {
         policy: &RetryPolicy,
         now: Timestamp,
     ) -> Result<Failed> {
+        self.fail_and_wait(claim, error, policy.attempts, now, |attempts| {
+            policy.delay_after(attempts)
+        })
+    }
+
+    /// Ends the claim of a worker that is dead. False if there is none.
+    fn bury(self, task: &Task, policy: &RetryPolicy, now: Timestamp) -> Result<bool> {
+        let Some(holder) = &task.claim else {
+            return Ok(false);
+        };
+        let claim = Claim {
+            token: holder.token,
+            task: task.clone(),
+        };
+        let error = format!(
+            "the worker that had it, {}, died, or lost its lease, before it was done",
+            holder.worker
+        );
+        let failed = self.fail_and_wait(&claim, &error, policy.attempts, now, |attempts| {
+            policy.delay_after_death(attempts, claim.token)
+        })?;
+        Ok(failed != Failed::Lost)
+    }
+
+    fn fail_and_wait(
+        self,
+        claim: &Claim,
+        error: &str,
+        most_attempts: u32,
+        now: Timestamp,
+        delay_after: impl Fn(u32) -> Duration,
+    ) -> Result<Failed> {
         let worker = claim
             .task
             .claim
@@ -651,7 +714,7 @@ impl<'a> Queue<'a> {
             task.claim = None;
             task.attempts = task.attempts.saturating_add(1);
             task.last_error = Some(error.to_owned());
-            if task.attempts >= policy.attempts {
+            if task.attempts >= most_attempts {
                 task.is_quarantined = true;
                 task.not_before = None;
                 quarantined = Some(Event::Quarantined {
@@ -661,7 +724,7 @@ impl<'a> Queue<'a> {
                 });
                 return Ok((Some(task), Failed::Quarantined));
             }
-            let then = now.plus(policy.delay_after(task.attempts));
+            let then = now.plus(delay_after(task.attempts));
             task.not_before = Some(then);
             Ok((Some(task), Failed::Retry(then)))
         })?;
@@ -901,7 +964,7 @@ impl<'a> Queue<'a> {
             }
             if self
                 .store
-                .commit_control(PARTITION, &commit, Durability::Buffered)?
+                .commit_control(PARTITION, &commit, Durability::Durable)?
             {
                 return Ok(Some(answer));
             }

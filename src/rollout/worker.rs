@@ -94,7 +94,7 @@ impl<'a> Worker<'a> {
         collect: impl FnOnce(&CourseKey) -> Result<Attempt<C>>,
     ) -> Result<Step<C>> {
         let queue = Queue::new(self.store);
-        let claim = match queue.claim(lease, now)? {
+        let claim = match queue.claim(lease, &self.policy, now)? {
             Claimed::Task(claim) => claim,
             Claimed::Idle {
                 next,

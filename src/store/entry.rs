@@ -344,6 +344,14 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<Row, RecordError> {
     }))
 }
 
+/// For people.
+pub(crate) fn attempts_in_words(attempts: u32) -> String {
+    match attempts {
+        1 => "1 attempt".to_owned(),
+        more => format!("{more} attempts"),
+    }
+}
+
 #[cfg(all(test, feature = "schema"))]
 mod tests {
     use super::*;

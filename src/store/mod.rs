@@ -16,8 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use control::{ControlRow, Place, encode_row};
-pub(crate) use entry::Row;
 pub use entry::{CourseEntry, Failure, RecordEntry};
+pub(crate) use entry::{Row, attempts_in_words};
 pub use floors::{Floor, FloorEpoch, Floors};
 pub(crate) use floors::{put_floors, require_floors};
 use generations::Generations;

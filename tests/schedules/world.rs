@@ -692,7 +692,9 @@ fn perform(
                 }
             }
         }
-        Operation::Claim => Answer::Claimed(Queue::new(store).claim(&manager.lease()?, now)?),
+        Operation::Claim => {
+            Answer::Claimed(Queue::new(store).claim(&manager.lease()?, &policy(), now)?)
+        }
         Operation::End(ending) => {
             let claim = claim.expect("taken before");
             Answer::Ended(end_claim(manager, claim, ending, now)?)
