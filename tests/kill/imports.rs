@@ -1,27 +1,19 @@
 //! An import that is killed at any moment: what it said is done is done, and nothing is half done.
-//!
-//! `COURSEBLOCKS_KILL_ROUNDS` says how often; more rounds find rarer moments.
-
-#![cfg(feature = "cli")]
-
-mod program;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use courseblocks::modulestore::{Course, ModuleStore, SourceVersion};
-use courseblocks::{CourseKey, Error, ErrorKind, Manager, Registry, Store};
-use program::{Program, Run, write_course};
+use courseblocks::{Manager, Registry, Store};
+
+use crate::content::NoSource;
+use crate::program::{Program, Run, write_course};
 
 const COURSES: usize = 60;
 const UNITS: usize = 4;
 
-#[test]
-fn what_was_said_to_be_imported_survives_a_kill() {
-    let rounds = std::env::var("COURSEBLOCKS_KILL_ROUNDS").ok();
-    let rounds = rounds.map_or(10, |rounds| rounds.parse().expect("a number of rounds"));
+pub(crate) fn tell(rounds: usize) {
     let program = Program::new();
     // The round whose content each course was last said to have.
     let mut said = BTreeMap::new();
@@ -132,23 +124,4 @@ fn check(program: &Program, said: &BTreeMap<String, usize>) {
         }
     }
     assert!(left.is_empty(), "{left:?} are gone");
-}
-
-/// Nothing may have to be collected again.
-struct NoSource;
-
-impl ModuleStore for NoSource {
-    fn source_version(&self, course: &CourseKey) -> courseblocks::Result<SourceVersion> {
-        Err(Error::new(
-            ErrorKind::NotFound,
-            format!("{course} would have to be collected"),
-        ))
-    }
-
-    fn load(&self, course: &CourseKey) -> courseblocks::Result<Course> {
-        Err(Error::new(
-            ErrorKind::NotFound,
-            format!("{course} would have to be collected"),
-        ))
-    }
 }
