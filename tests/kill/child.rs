@@ -373,7 +373,9 @@ impl Child {
                 })
             });
             let Some(claim) = claimed.flatten() else {
-                self.flush();
+                // There would be little to do.
+                let course = random.below(COURSES);
+                self.enqueue(course, random.percent(50), random.percent(30));
                 continue;
             };
             match random.below(100) {
