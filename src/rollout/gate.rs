@@ -187,6 +187,8 @@ impl Rollout<'_> {
             let (members, _) = self.store.members()?;
             let place = self.store.engine().place()?;
             if let Some(open) = latched(&gates, transformer, target, &floors, &place) {
+                // Somebody else may have found it open a moment ago.
+                self.store.engine().flush()?;
                 return Ok(GateAnswer::Open(open.clone()));
             }
             let census = Census::take(self.store, [transformer])?;

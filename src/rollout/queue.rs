@@ -984,6 +984,8 @@ impl<'a> Queue<'a> {
             let row = self.settings()?;
             let mut settings = row.value.clone().unwrap_or_default();
             if !change(&mut settings) {
+                // Somebody else may have made them so a moment ago.
+                self.store.engine().flush()?;
                 return Ok(false);
             }
             let mut commit = Commit::new();

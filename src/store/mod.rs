@@ -144,6 +144,8 @@ impl Store {
             let row = self.row_bytes(course)?;
             let names = self.record_names(course)?;
             if row.is_none() && names.is_empty() {
+                // Somebody else may have deleted it a moment ago.
+                self.engine.flush()?;
                 return Ok(false);
             }
             let is_reserved = row

@@ -9,12 +9,12 @@ pub(crate) struct Random {
 }
 
 impl Random {
-    /// From what the environment says, else another one each time. Tells which.
-    pub(crate) fn seeded() -> Self {
+    /// From the seed that the environment says, else another one each time. Tells which.
+    pub(crate) fn seeded() -> (Self, u64) {
         let seed = env::var("COURSEBLOCKS_SEED").ok();
         let seed = seed.map_or_else(from_the_clock, |seed| seed.parse().expect("a number"));
         println!("COURSEBLOCKS_SEED={seed}");
-        Self::new(seed)
+        (Self::new(seed), seed)
     }
 
     pub(crate) fn new(seed: u64) -> Self {

@@ -1,8 +1,10 @@
-//! An import that is killed at any moment: what it said is done is done, and nothing is half done.
+//! The program as operators run it, killed at any moment: an import by itself, and one that shares
+//! the store with a worker that has it open and is killed before. What they said is done is done,
+//! and nothing is half done.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::Arc;
 
 use courseblocks::{Manager, Registry, Store};
@@ -21,7 +23,12 @@ pub(crate) fn tell(rounds: usize) {
         publish(&program, round);
         // Spread over the whole import, beginning with the creation of the store.
         let lines = round * 23 % COURSES;
-        for course in import_and_kill_after(&program, lines) {
+        let done = if round % 2 == 1 && program.store().exists() {
+            import_beside_a_worker(&program, lines)
+        } else {
+            import_and_kill_after(&program, lines)
+        };
+        for course in done {
             said.insert(course, round);
         }
         check(&program, &said);
@@ -52,19 +59,69 @@ fn publish(program: &Program, round: usize) {
 
 /// The courses that a killed import said to be imported.
 fn import_and_kill_after(program: &Program, lines: usize) -> Vec<String> {
-    let mut command = program.command(&["import", "exports"]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut seen: Vec<_> = stdout.by_ref().take(lines).map(Result::unwrap).collect();
-    child.kill().unwrap();
-    // What it had said before it died.
-    seen.extend(stdout.map(Result::unwrap));
-    child.wait().unwrap();
-    courses_of(seen.iter().map(String::as_str)).collect()
+    let mut import = Killed::start(program, &["import", "exports"]);
+    import.hear(lines);
+    import.kill()
+}
+
+/// The same, and what a worker said that had the store open first. A pause in between is kept.
+fn import_beside_a_worker(program: &Program, lines: usize) -> Vec<String> {
+    // What is on the queue is not needed for this to be true.
+    let _ = program.run(&["update", "--all", "--enqueue"]);
+    let mut worker = Killed::start(program, &["worker", "--lease", "1", "--jobs", "2"]);
+    worker.hear(lines % 3);
+    let mut import = Killed::start(program, &["import", "exports"]);
+    import.hear(lines / 3);
+    let mut done = worker.kill();
+    import.hear(lines / 3);
+    let paused = program.run(&["pause"]);
+    import.hear(lines / 3);
+    done.extend(import.kill());
+    if paused.status == 0 {
+        let queue = program.json(&["queue", "status"]);
+        assert!(!queue["paused"].is_null(), "{paused:?}, and now {queue}");
+    }
+    let resumed = program.run(&["resume"]);
+    assert!(resumed.status <= 1, "{resumed:?}");
+    done
+}
+
+/// A command that is going to be killed.
+struct Killed {
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+    said: Vec<String>,
+}
+
+impl Killed {
+    fn start(program: &Program, arguments: &[&str]) -> Self {
+        let mut command = program.command(arguments);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self {
+            child,
+            stdout,
+            said: Vec::new(),
+        }
+    }
+
+    /// Waits for so many lines, or for its end.
+    fn hear(&mut self, lines: usize) {
+        let heard = self.stdout.by_ref().take(lines).map(Result::unwrap);
+        self.said.extend(heard);
+    }
+
+    /// The courses that it said to be done, until it died.
+    fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.said.extend(self.stdout.map(Result::unwrap));
+        self.child.wait().unwrap();
+        courses_of(self.said.iter().map(String::as_str)).collect()
+    }
 }
 
 /// Lines are whole or absent: each is written at once.
@@ -72,7 +129,7 @@ fn courses_of<'a>(lines: impl Iterator<Item = &'a str>) -> impl Iterator<Item = 
     lines.map(|line| {
         let (outcome, rest) = line.split_at(10);
         assert!(
-            ["imported  ", "updated   ", "unchanged "].contains(&outcome),
+            ["imported  ", "updated   ", "unchanged ", "done      "].contains(&outcome),
             "{line:?}"
         );
         let (course, _) = rest.split_once(": ").expect(line);

@@ -471,6 +471,8 @@ impl Round<'_> {
             return Ok(());
         }
         match (&last.step, last.answer()) {
+            // Who leaves in order gives up what it had.
+            (Step::Claim, _) if self.leaving.contains(&last.process) => Ok(()),
             (Step::Claim, Some(Answer::Claimed { .. })) => {
                 let holder = worker_name(last.process);
                 let state = task.state(&self.after.members, self.now);

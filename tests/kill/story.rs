@@ -39,13 +39,13 @@ pub(crate) enum Kind {
 }
 
 pub(crate) fn tell(kind: Kind, rounds: usize) {
-    let mut random = Random::seeded();
+    let (mut random, seed) = Random::seeded();
     let mut counts = Counts::default();
     let begun = Instant::now();
     let mut left = rounds;
     while left > 0 {
         let here = left.min(ROUNDS_OF_A_STORE);
-        let mut house = House::new(kind, random.draw());
+        let mut house = House::new(kind, seed, random.draw(), rounds - left);
         for _ in 0..here {
             house.round(&mut counts);
         }
@@ -61,6 +61,8 @@ pub(crate) fn tell(kind: Kind, rounds: usize) {
 struct House {
     kind: Kind,
     random: Random,
+    /// Of the whole run.
+    seed: u64,
     directory: Option<tempfile::TempDir>,
     /// Time passes from round to round, in microseconds.
     now: i64,
@@ -71,7 +73,9 @@ struct House {
     /// When the last round began.
     sources: BTreeMap<usize, u32>,
     memory: Memory,
+    /// On this store, and before it.
     round: usize,
+    earlier_rounds: usize,
 }
 
 /// Children whose lines come over one pipe, in the order in which they were said.
@@ -85,12 +89,13 @@ struct Pack {
 }
 
 impl House {
-    fn new(kind: Kind, seed: u64) -> Self {
+    fn new(kind: Kind, seed: u64, own_seed: u64, earlier_rounds: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("source")).unwrap();
         Self {
             kind,
-            random: Random::new(seed),
+            random: Random::new(own_seed),
+            seed,
             directory: Some(directory),
             now: 1_700_000_000_000_000,
             processes: 0,
@@ -100,6 +105,7 @@ impl House {
             sources: BTreeMap::new(),
             memory: Memory::default(),
             round: 0,
+            earlier_rounds,
         }
     }
 
@@ -345,10 +351,13 @@ impl House {
             fs::write(directory.join("lines"), lines.join("\n")).unwrap();
         }
         panic!(
-            "round {} on this store: {violation}\nwhat it told before is in {}; run it again with \
-             the COURSEBLOCKS_SEED above (times differ, so it may take more rounds)",
+            "round {}, the {}th on this store: {violation}\nthe store is kept in {}, with what was \
+             told in its last round; COURSEBLOCKS_SEED={} makes the same choices again, at other \
+             times: it may take more rounds (COURSEBLOCKS_KILL_ROUNDS)",
+            self.earlier_rounds + self.round,
             self.round,
-            directory.display()
+            directory.display(),
+            self.seed,
         );
     }
 
