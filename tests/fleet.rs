@@ -3,7 +3,6 @@
 //! does with its place in it.
 
 #[path = "common/courses.rs"]
-#[expect(dead_code, reason = "not all of it is needed here")]
 mod courses;
 #[path = "common/joined.rs"]
 mod joined;

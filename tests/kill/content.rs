@@ -1,6 +1,7 @@
 //! The courses of the test, where they come from, and the release that collects them. Every block
 //! and record of a course tells the number of the content that it is of.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
@@ -127,7 +128,7 @@ fn padding(seed: u32, length: usize) -> String {
     let mut text = String::with_capacity(length + 16);
     while text.len() < length {
         state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
-        text.push_str(&format!("{:08x}", state >> 32));
+        write!(text, "{:08x}", state >> 32).unwrap();
     }
     text
 }

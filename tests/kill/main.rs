@@ -28,7 +28,10 @@ const CHILD: &str = "COURSEBLOCKS_TEST_CHILD";
 /// How many rounds each test has, if the environment does not say.
 const ROUNDS: usize = 30;
 
-const TESTS: [(&str, fn(usize)); 3] = [
+/// A test with so many rounds.
+type Test = fn(usize);
+
+const TESTS: [(&str, Test); 3] = [
     ("what_was_acknowledged_survives_a_kill", |rounds| {
         story::tell(Kind::Alone, rounds);
     }),
@@ -66,7 +69,7 @@ fn main() -> ExitCode {
                 name.contains(filter.as_str())
             }
         };
-        let is_wanted = filters.is_empty() || filters.iter().any(|filter| is_meant(filter));
+        let is_wanted = filters.is_empty() || filters.iter().any(is_meant);
         if !is_wanted || has("--ignored") {
             continue;
         }

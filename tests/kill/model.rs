@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use courseblocks::Timestamp;
-use courseblocks::rollout::{Event, TaskState};
+use courseblocks::rollout::{Event, Rate, TaskState};
 
 use crate::child::{failure, worker_name};
 use crate::content::COURSES;
@@ -131,9 +131,8 @@ impl Told {
             return false;
         };
         match (&self.step, answer) {
-            (Step::Publish { is_durable, .. }, _) => *is_durable,
-            (Step::PublishPart { is_durable, .. }, Answer::Published { .. }) => *is_durable,
-            (Step::Enqueue { is_durable, .. }, _) => *is_durable,
+            (Step::Publish { is_durable, .. } | Step::Enqueue { is_durable, .. }, _)
+            | (Step::PublishPart { is_durable, .. }, Answer::Published { .. }) => *is_durable,
             (Step::Import { .. }, Answer::Published { .. })
             | (Step::Claim, Answer::Claimed { .. })
             | (Step::Delete { .. } | Step::Retry | Step::Drop { .. } | Step::Flush, _)
@@ -258,7 +257,7 @@ impl Round<'_> {
 
     fn check_content(&self, course: usize, memory: &Memory) -> Check {
         // One editor made all of these, one after the other.
-        let mut may_be: Vec<Option<u32>> = vec![self.content(self.before, course)];
+        let mut may_be: Vec<Option<u32>> = vec![content_of(self.before, course)];
         let mut positions = BTreeMap::new();
         // What the last round has left in the source.
         if let Some(content) = self.sources.get(&course) {
@@ -294,7 +293,7 @@ impl Round<'_> {
                 last_certain = last_certain.max(position);
             }
         }
-        let found = self.content(self.after, course);
+        let found = content_of(self.after, course);
         let allowed = &may_be[last_certain..];
         must(allowed.contains(&found), || {
             format!("course {course} is of content {found:?}, not one of {allowed:?}")
@@ -303,10 +302,6 @@ impl Round<'_> {
             return Ok(());
         };
         self.check_version(course, stored, memory)
-    }
-
-    fn content(&self, observed: &Observed, course: usize) -> Option<u32> {
-        observed.courses.get(&course).map(|stored| stored.content)
     }
 
     fn check_version(&self, course: usize, stored: &Stored, memory: &Memory) -> Check {
@@ -530,14 +525,12 @@ impl Round<'_> {
             let Some(course) = told.course() else {
                 continue;
             };
-            match told.answer() {
-                Some(Answer::Published {
-                    content,
-                    generation,
-                }) => {
-                    note(course, *content, *generation)?;
-                }
-                _ => {}
+            if let Some(Answer::Published {
+                content,
+                generation,
+            }) = told.answer()
+            {
+                note(course, *content, *generation)?;
             }
         }
         for (course, stored) in &self.after.courses {
@@ -575,8 +568,8 @@ impl Round<'_> {
             || format!("nobody has raised the floor to {:?}", after.floor),
         )?;
         // Retiring raises the floors' epoch as well, and seals.
-        let retires = self.told.iter().any(|told| told.step == Step::Retire);
-        must(!is_sealed || after.unsealed == 0 || retires, || {
+        let is_retiring = self.told.iter().any(|told| told.step == Step::Retire);
+        must(!is_sealed || after.unsealed == 0 || is_retiring, || {
             format!("the floor has not reached {} courses", after.unsealed)
         })?;
         // Gates.
@@ -628,9 +621,7 @@ impl Round<'_> {
     fn check_limits(&self) -> Check {
         let (before, after) = (&self.before.limits, &self.after.limits);
         let mut paused = vec![before.paused.is_some()];
-        let rate = |limits: &courseblocks::rollout::Limits| {
-            limits.rate.map(|rate| rate.per_1000_seconds())
-        };
+        let rate = |limits: &courseblocks::rollout::Limits| limits.rate.map(Rate::per_1000_seconds);
         let mut rates = vec![rate(before)];
         for told in self.told.iter().filter(|told| !told.is_refused()) {
             let keep = told.is_certain;
@@ -733,4 +724,8 @@ impl Round<'_> {
         }
         Ok(())
     }
+}
+
+fn content_of(observed: &Observed, course: usize) -> Option<u32> {
+    observed.courses.get(&course).map(|stored| stored.content)
 }

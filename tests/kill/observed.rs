@@ -8,7 +8,7 @@ use std::sync::Arc;
 use courseblocks::rollout::{
     Census, Event, Fleet, HistoryEntry, Limits, Queue, Reason, Rollout, Task, judge,
 };
-use courseblocks::{CourseEntry, Floors, Manager, Member, Registry, Store, Timestamp};
+use courseblocks::{CourseEntry, FloorEpoch, Floors, Manager, Member, Registry, Store, Timestamp};
 
 use crate::child::{Unread, read_collected, read_published};
 use crate::content::{COURSES, EXTRA, NoSource, TITLES, fails, has_source, key, number, registry};
@@ -20,8 +20,8 @@ pub(crate) struct Observed {
     pub(crate) tasks: BTreeMap<usize, Task>,
     pub(crate) members: Vec<Member>,
     pub(crate) floor: Option<u32>,
-    /// Courses, and reservations, that the floors have not reached.
-    pub(crate) unsealed: u64,
+    /// Courses that the floors have not reached.
+    pub(crate) unsealed: usize,
     pub(crate) is_retired: bool,
     /// The target of the gate that is open.
     pub(crate) gate: Option<u32>,
@@ -41,6 +41,7 @@ pub(crate) struct Stored {
     /// WRITE of the code that failed.
     pub(crate) failed_at: Option<u32>,
     pub(crate) has_extra: bool,
+    pub(crate) epoch: FloorEpoch,
 }
 
 impl Observed {
@@ -111,10 +112,14 @@ impl Observed {
         self.floor = floor.map(|floor| floor.version.get());
         let extra = floors.get(EXTRA);
         self.is_retired = extra.is_some_and(|floor| floor.is_retired);
-        self.unsealed = floor.map_or(0, |floor| census.unsealed(floor.epoch).count);
         let Some(floor) = floor else {
             return Ok(());
         };
+        let rows = self.courses.values();
+        self.unsealed = rows.filter(|stored| stored.epoch < floor.epoch).count();
+        // Those too that nothing is stored for: a writer that read the floors before they were
+        // raised may reserve a course after that. It is refused when it publishes.
+        let unsealed = census.unsealed(floor.epoch).count;
         let fleet = &self.members;
         self.reasons = judge(TITLES, floor.version, floors, census, fleet, now);
         // The same from the rows as they were read here.
@@ -123,7 +128,7 @@ impl Observed {
         let is_ready = rows.all(|stored| {
             stored.version.is_some_and(|version| version >= target) && stored.failed_at.is_none()
         });
-        let is_ready = is_ready && self.unsealed == 0;
+        let is_ready = is_ready && unsealed == 0;
         if is_ready != self.reasons.is_empty() {
             return Err(format!(
                 "the rows say that the gate may open: {is_ready}; the census: {:?}",
@@ -217,10 +222,8 @@ impl Stored {
                 ));
             }
         }
-        let failures = entry.failures().iter();
-        let failed = failures
-            .filter(|failure| failure.transformer == TITLES)
-            .next_back();
+        let mut failures = entry.failures().iter();
+        let failed = failures.rfind(|failure| failure.transformer == TITLES);
         let version = entry
             .record(TITLES)
             .map(|record| record.header().write_version().get());
@@ -236,6 +239,7 @@ impl Stored {
             version,
             failed_at: failed.map(|failure| failure.write_version.get()),
             has_extra: entry.record(EXTRA).is_some(),
+            epoch: entry.floor_epoch(),
         })
     }
 }
