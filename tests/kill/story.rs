@@ -144,7 +144,13 @@ impl House {
         let mut pack = Pack::new();
         match self.kind {
             Kind::Alone => {
-                let orders = self.orders(vec![0, 1], 2, 2, true, steps);
+                // With many at work, one of them makes durable what another one forgot to.
+                let orders = match self.random.below(10) {
+                    0 | 1 => self.orders(vec![0], 1, 0, false, steps),
+                    2 | 3 => self.orders(Vec::new(), 1, 1, false, steps),
+                    4 => self.orders(Vec::new(), 1, 0, true, steps),
+                    _ => self.orders(vec![0, 1], 2, 2, true, steps),
+                };
                 pack.spawn(&orders);
             }
             Kind::Shared => {
@@ -215,7 +221,9 @@ impl House {
         while heard < lines && pack.hear() {
             heard += 1;
         }
-        self.spin(2_000);
+        if self.random.percent(60) {
+            self.spin(2_000);
+        }
     }
 
     /// Does nothing for a random time, which ends between any two instructions of the children.
