@@ -113,6 +113,14 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("bincode::", &["src/record/codec.rs"]),
     ("lz4_flex::", &["src/record/compression.rs"]),
     ("roxmltree::", &["src/modulestore/olx/"]),
+    (
+        "rustix::",
+        &[
+            "src/engine/directory.rs",
+            "src/engine/shared/socket.rs",
+            "src/modulestore/olx/",
+        ],
+    ),
     ("clap::", &["src/cli/"]),
     ("indicatif::", &["src/cli/"]),
     ("console::", &["src/cli/"]),

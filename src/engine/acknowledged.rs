@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::directory::private_file;
+use super::directory::{open_private, private_file};
 
 /// The file's name in the store's directory.
 const FILE: &str = "COMMITS";
@@ -27,7 +27,7 @@ impl Acknowledged {
     /// The count that was recorded last; 0 where there is none, or none that can be believed.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(FILE);
-        let mut file = private_file().truncate(false).open(path)?;
+        let mut file = open_private(private_file().truncate(false), &path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let recorded = parse(&bytes);

@@ -1,5 +1,8 @@
-//! The directory of a store: who has it open, and how it is laid out. It must not know which
-//! engine keeps its data there.
+//! The directory of a store: who has it open, how it is laid out, and that nobody but its owner can
+//! get at it. It must not know which engine keeps its data there.
+//!
+//! The path of a store may lead through links, which is how operators move one to another disk. In the
+//! store itself a link is never followed: it would be a way to have the store write elsewhere.
 
 use std::fmt::Display;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -49,8 +52,12 @@ impl Directory {
         let absolute = path::absolute(path);
         let path = &absolute.map_err(|error| unusable(path, "cannot be found", error))?;
         create_private(path)?;
+        private::check_owner(path)?;
         // Before the lock, so that nothing is touched in what is newer or no store at all.
-        check_layout(path)?;
+        if !check_layout(path)? {
+            private::close(path);
+        }
+        private::check_closed(path)?;
         let directory = Self {
             path: path.to_owned(),
             lock: Some(lock(path)?),
@@ -69,6 +76,9 @@ impl Directory {
     /// Whoever shared the store is gone, or about to go: nobody answers there.
     fn end_sharing(&self) {
         let sharing = self.path.join(SHARING);
+        if sharing.is_symlink() {
+            return;
+        }
         // If it cannot be removed, others wait longer before they give up.
         let _ = fs::remove_file(sharing.join(SOCKET)).and_then(|()| fs::remove_dir(sharing));
     }
@@ -127,6 +137,7 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a directory that only its owner may enter. One that is there stays as it is.
 pub(super) fn create_private(path: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -134,6 +145,42 @@ pub(super) fn create_private(path: &Path) -> Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     let created = builder.create(path);
     created.map_err(|error| unusable(path, "cannot be made a directory", error))
+}
+
+/// Makes a directory of the store at `store`, or sees to it that the one that is there, and what it
+/// holds, is the store's own: no links, and closed to others.
+pub(super) fn create_inside(store: &Path, directory: &Path) -> Result<()> {
+    if directory.is_symlink() {
+        return Err(link(store, directory));
+    }
+    create_private(directory)?;
+    private::check_owner(directory)?;
+    private::check_closed(directory)?;
+    let unreadable = |error| unusable(store, "cannot be read", error);
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let kind = entry.file_type().map_err(unreadable)?;
+            if kind.is_symlink() {
+                return Err(link(store, &entry.path()));
+            }
+            if kind.is_dir() {
+                pending.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn link(store: &Path, link: &Path) -> Error {
+    let message = format!(
+        "the store at {} holds a link, {}, which no store does; remove it, or restore the store from \
+         a backup",
+        store.display(),
+        link.display()
+    );
+    Error::new(ErrorKind::Storage, message)
 }
 
 /// Whether `path` is a store yet. An error if it is another thing, or newer.
@@ -183,7 +230,7 @@ fn is_new(path: &Path) -> io::Result<bool> {
 
 fn write_format(path: &Path) -> io::Result<()> {
     let draft = path.join(FORMAT_DRAFT);
-    let mut file = private_file().truncate(true).open(&draft)?;
+    let mut file = open_private(private_file().truncate(true), &draft)?;
     writeln!(file, "{FORMAT_PREFIX}{LAYOUT}")?;
     file.sync_all()?;
     fs::rename(draft, path.join(FORMAT))?;
@@ -193,10 +240,7 @@ fn write_format(path: &Path) -> io::Result<()> {
 fn lock(path: &Path) -> Result<File> {
     let unlockable = |error| unusable(path, "cannot be locked", error);
     let file = path.join(LOCK);
-    let mut lock = private_file()
-        .truncate(false)
-        .open(file)
-        .map_err(unlockable)?;
+    let mut lock = open_private(private_file().truncate(false), &file).map_err(unlockable)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(open_elsewhere(path, &mut lock)),
@@ -232,11 +276,119 @@ pub(super) fn private_file() -> OpenOptions {
     options
 }
 
+/// Opens a file of the store, and nothing else: neither follows a link nor waits for a pipe.
+pub(super) fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = private::without_links(options).open(path);
+    let file = file.map_err(|error| match path.is_symlink() {
+        true => not_a_file(path, "a link"),
+        false => error,
+    })?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(not_a_file(path, "no file"))
+    }
+}
+
+fn not_a_file(path: &Path, what: &str) -> io::Error {
+    let message = format!("{} is {what}, and has to be a file of the store's own", path.display());
+    io::Error::other(message)
+}
+
+/// The longest `FORMAT` that can make sense.
+const MAX_FORMAT_BYTES: u64 = 1 << 10;
+
 fn read_if_any(path: &Path) -> io::Result<Option<String>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+    match open_private(OpenOptions::new().read(true), path) {
+        Ok(file) => {
+            let mut bytes = Vec::new();
+            file.take(MAX_FORMAT_BYTES).read_to_end(&mut bytes)?;
+            Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// What a system with owners and rights says about them.
+#[cfg(unix)]
+mod private {
+    use std::fs::{self, OpenOptions, Permissions};
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+    use std::path::Path;
+
+    use rustix::fs::OFlags;
+
+    use super::unusable;
+    use crate::error::{Error, ErrorKind, Result};
+
+    /// Whoever else may write there can put a store of their own in its place, and whoever runs as
+    /// the superuser would work in a directory that somebody else may change.
+    pub(super) fn check_owner(path: &Path) -> Result<()> {
+        let metadata = fs::metadata(path);
+        let owner = metadata.map_err(|error| unusable(path, "cannot be read", error))?.uid();
+        let user = rustix::process::geteuid().as_raw();
+        if owner == user {
+            return Ok(());
+        }
+        let message = format!(
+            "the directory {} belongs to user {owner}, and this process runs as user {user}; run it as \
+             the owner, or name a directory of its own",
+            path.display()
+        );
+        Err(Error::new(ErrorKind::Storage, message))
+    }
+
+    /// Takes the rights of others away, where the file system knows any.
+    pub(super) fn close(path: &Path) {
+        // What comes of it is checked.
+        let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
+    }
+
+    /// Others may look at names, as directories that were made by hand allow, but not write.
+    pub(super) fn check_closed(path: &Path) -> Result<()> {
+        let metadata = fs::metadata(path);
+        let metadata = metadata.map_err(|error| unusable(path, "cannot be read", error))?;
+        let rights = metadata.mode() & 0o7777;
+        if rights & 0o022 == 0 {
+            return Ok(());
+        }
+        let path = path.display();
+        let message = format!(
+            "other users may write to {path} (its rights are {rights:04o}), and nothing that is read \
+             there can be relied upon; `chmod 700 {path}` if you trust what it holds"
+        );
+        Err(Error::new(ErrorKind::Storage, message))
+    }
+
+    pub(super) fn without_links(options: &mut OpenOptions) -> &mut OpenOptions {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed())
+    }
+}
+
+/// Elsewhere the rights are those of the directory that the store lies in.
+#[cfg(not(unix))]
+mod private {
+    use std::fs::OpenOptions;
+    use std::path::Path;
+
+    use crate::error::Result;
+
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+    pub(super) fn check_owner(_: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn close(_: &Path) {}
+
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+    pub(super) fn check_closed(_: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn without_links(options: &mut OpenOptions) -> &mut OpenOptions {
+        options
     }
 }
 

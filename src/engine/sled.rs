@@ -22,7 +22,7 @@ use sled::transaction::{
 use sled::{Db, IVec, Tree};
 
 use super::acknowledged::Acknowledged;
-use super::directory::{Directory, create_private, identity, sync_directory, unusable};
+use super::directory::{Directory, create_inside, identity, sync_directory, unusable};
 use super::undo::{Found, OldValue, UndoJournal};
 use super::{
     Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
@@ -231,7 +231,7 @@ impl SledEngine {
     pub(super) fn open_in(directory: Directory, options: &SledOptions) -> Result<Self> {
         let path = &directory.path().to_owned();
         let data = path.join(DATA);
-        create_private(&data)?;
+        create_inside(path, &data)?;
         wait_until_closed(path, &data)?;
         let removed = remove_drafts(&data);
         removed.map_err(|error| unusable(path, "cannot be cleaned up", error))?;

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::directory::private_file;
+use super::directory::{open_private, private_file};
 
 /// The file's name in the store's directory.
 const FILE: &str = "UNDO";
@@ -54,7 +54,7 @@ pub(super) struct UndoJournal(File);
 impl UndoJournal {
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Found)> {
         let path = directory.join(FILE);
-        let mut file = private_file().truncate(false).open(path)?;
+        let mut file = open_private(private_file().truncate(false), &path)?;
         let len = file.metadata()?.len();
         if len < ROOM as u64 {
             // Bytes, since a mere length would reserve nothing.
