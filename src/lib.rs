@@ -111,7 +111,7 @@ pub mod transformer;
 mod version;
 
 pub use collect::{BLOCKS, CollectedBlock, CollectedBlocks, STRUCTURE};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, MAX_ERROR_BYTES, Result};
 pub use field::{FieldMap, FieldValue};
 pub use key::{
     CourseKey, CourseKeyKind, KeyError, MAX_KEY_BYTES, UsageKey, UsageKeyKind, clean_name,
@@ -124,8 +124,8 @@ pub use manager::{
 pub use source_version::SourceVersion;
 pub use store::{
     Base, CourseCheck, CourseEntry, Damage, Failure, Floor, FloorEpoch, Floors, Lease, Lookup,
-    MAX_NAME_BYTES, Member, NewRecord, Newer, Publication, Published, RecordCheck, RecordEntry,
-    Scope, Snapshot, Store, StoredRecord,
+    MAX_COURSE_BYTES, MAX_COURSES, MAX_NAME_BYTES, Member, NewRecord, Newer, Publication,
+    Published, RecordCheck, RecordEntry, Scope, Snapshot, Store, StoredRecord,
 };
 pub use structure::{
     BlockIndex, BlockStructure, Descendants, KeyTable, MAX_BLOCKS, MAX_RELATIONS, RemovalFilter,

@@ -91,7 +91,14 @@ fn only_the_owner_can_reach_anything_in_a_store_whatever_the_umask() {
         .iter()
         .filter_map(|path| path.strip_prefix(&store).ok()?.to_str())
         .collect();
-    for name in ["LOCK", "FORMAT", "COMMITS", "UNDO", "sled/db", "sharing/SOCKET"] {
+    for name in [
+        "LOCK",
+        "FORMAT",
+        "COMMITS",
+        "UNDO",
+        "sled/db",
+        "sharing/SOCKET",
+    ] {
         assert!(names.contains(&name), "{name} is not among {names:?}");
     }
     assert_eq!(rights(&store), 0o700);
@@ -125,7 +132,13 @@ fn an_empty_directory_that_becomes_a_store_is_closed_first() {
 
 #[test]
 fn a_store_that_others_may_write_to_is_refused_until_it_is_closed() {
-    for (place, lax) in [("", 0o777), ("", 0o770), ("", 0o702), ("", 0o1777), ("sled", 0o720)] {
+    for (place, lax) in [
+        ("", 0o777),
+        ("", 0o770),
+        ("", 0o702),
+        ("", 0o1777),
+        ("sled", 0o720),
+    ] {
         let (_directory, path) = store();
         let place = path.join(place);
         set_rights(&place, lax);
@@ -155,7 +168,10 @@ fn somebody_elses_directory_is_no_place_for_a_store() {
     assert_eq!(error.kind(), ErrorKind::Storage);
     let owner = fs::metadata(&others).unwrap().uid();
     let message = error.to_string();
-    assert!(message.contains(&format!("belongs to user {owner}")), "{message}");
+    assert!(
+        message.contains(&format!("belongs to user {owner}")),
+        "{message}"
+    );
     assert!(SharedEngine::open(&others, &SledOptions::default()).is_err());
     if others == directory.path() {
         assert_eq!(fs::read_dir(&others).unwrap().count(), 0);
@@ -202,7 +218,15 @@ fn a_link_in_a_store_is_never_followed() {
     }
 
     for is_dangling in [false, true] {
-        for planted in ["LOCK", "FORMAT", "COMMITS", "UNDO", "sled/db", "sled/conf", "sled/snap.1"] {
+        for planted in [
+            "LOCK",
+            "FORMAT",
+            "COMMITS",
+            "UNDO",
+            "sled/db",
+            "sled/conf",
+            "sled/snap.1",
+        ] {
             check(planted, false, is_dangling);
         }
         for planted in ["LOCK", "FORMAT.new"] {
@@ -252,7 +276,11 @@ fn where_a_store_is_shared_is_its_own_directory_and_closed() {
     let _impostor = UnixListener::bind(victim.join("SOCKET")).unwrap();
     symlink(&victim, &sharing).unwrap();
     let engine = open();
-    assert!(engine.describe().contains("not shared"), "{}", engine.describe());
+    assert!(
+        engine.describe().contains("not shared"),
+        "{}",
+        engine.describe()
+    );
     let error = SharedEngine::open(&path, &SledOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OpenElsewhere);
     drop(engine);

@@ -66,6 +66,7 @@ use sources::Sources;
 /// ```
 #[must_use]
 pub fn main(registry: Registry) -> ExitCode {
+    output::tell_panics_plainly();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(refused) => return tell_usage(&refused),
@@ -334,12 +335,15 @@ fn release_name(registry: &Registry) -> String {
     hash.chars().take(LENGTH).collect()
 }
 
-/// Help and version are answers, everything else that clap says is bad usage. Who closed the pipe
-/// has seen enough.
+/// Help and version are answers, everything else that clap says is bad usage. It repeats what was
+/// typed, which a script may have taken from a course. Who closed the pipe has seen enough.
 fn tell_usage(refused: &clap::Error) -> ExitCode {
-    match refused.print() {
-        _ if !refused.use_stderr() => ExitCode::SUCCESS,
-        _ => Failure::usage("").into(),
+    if refused.use_stderr() {
+        output::tell_lines(&refused.render().to_string());
+        Failure::usage("").into()
+    } else {
+        let _ = refused.print();
+        ExitCode::SUCCESS
     }
 }
 

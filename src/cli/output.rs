@@ -1,7 +1,9 @@
 //! Where answers go: stdout for answers, stderr for people. All text passes through here, so
 //! nothing that a course says reaches a terminal as a command. Knows lines and JSON, not commands.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, StdoutLock, Write};
+use std::panic;
 
 use serde::Serialize;
 
@@ -11,6 +13,7 @@ use super::ink::{Ink, Line, folded};
 use super::progress::Progress;
 use super::table::Table;
 use super::text::{plain, plain_json};
+use crate::error::panic_text;
 
 /// Stdout, stderr and the progress bar between them.
 #[derive(Debug)]
@@ -203,6 +206,29 @@ impl Output {
             result => Ok(result?),
         }
     }
+}
+
+/// Lines for people on stderr, where there is no output yet.
+pub(super) fn tell_lines(text: &str) {
+    let mut stderr = io::stderr().lock();
+    for line in text.lines() {
+        let _ = writeln!(stderr, "{}", plain(line));
+    }
+}
+
+/// What a transformer says when it panics may quote a course. It is told before anything catches it.
+pub(super) fn tell_panics_plainly() {
+    panic::set_hook(Box::new(|panic| {
+        let said = panic_text(panic.payload()).unwrap_or("without a message");
+        let place = panic.location().map(|place| format!(" at {place}"));
+        let mut stderr = io::stderr().lock();
+        let line = format!("panicked{}: {said}", place.unwrap_or_default());
+        let _ = writeln!(stderr, "{}", plain(&line));
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            let _ = writeln!(stderr, "{backtrace}");
+        }
+    }));
 }
 
 /// A terminal that is narrower shows it broken.

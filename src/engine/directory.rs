@@ -291,7 +291,10 @@ pub(super) fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result
 }
 
 fn not_a_file(path: &Path, what: &str) -> io::Error {
-    let message = format!("{} is {what}, and has to be a file of the store's own", path.display());
+    let message = format!(
+        "{} is {what}, and has to be a file of the store's own",
+        path.display()
+    );
     io::Error::other(message)
 }
 
@@ -326,7 +329,9 @@ mod private {
     /// the superuser would work in a directory that somebody else may change.
     pub(super) fn check_owner(path: &Path) -> Result<()> {
         let metadata = fs::metadata(path);
-        let owner = metadata.map_err(|error| unusable(path, "cannot be read", error))?.uid();
+        let owner = metadata
+            .map_err(|error| unusable(path, "cannot be read", error))?
+            .uid();
         let user = rustix::process::geteuid().as_raw();
         if owner == user {
             return Ok(());

@@ -60,7 +60,7 @@ pub enum Notice {
 }
 
 /// The longest name of a worker or a release, in bytes.
-const MAX_LABEL_BYTES: usize = 255;
+pub const MAX_LABEL_BYTES: usize = 255;
 
 /// How often a change of the fleet is tried against others.
 const MAX_ATTEMPTS: usize = 256;

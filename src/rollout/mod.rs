@@ -13,7 +13,7 @@ mod status;
 mod worker;
 
 pub use census::{Census, FailingCourse, Found, MAX_EXAMPLES, Tally};
-pub use fleet::{Fleet, Notice, Registration};
+pub use fleet::{Fleet, MAX_LABEL_BYTES, Notice, Registration};
 pub use floor::{Blocker, Start};
 pub use gate::{GateAnswer, OpenGate, Reason, judge};
 pub use history::{Event, HistoryEntry, MAX_EVENTS};

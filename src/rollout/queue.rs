@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{self, Event};
 use crate::engine::{Commit, Durability, Expected, Space};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::key::CourseKey;
 use crate::store::{ControlRow, Lease, Members, Place, Store, encode_row, no_lease};
 use crate::timestamp::Timestamp;
@@ -645,19 +645,19 @@ impl<'a> Queue<'a> {
             quarantined = None;
             if task.again {
                 task.renew();
-                task.last_error = Some(error.to_owned());
+                task.last_error = Some(shortened(error));
                 return Ok((Some(task), Failed::Retry(now)));
             }
             task.claim = None;
             task.attempts = task.attempts.saturating_add(1);
-            task.last_error = Some(error.to_owned());
+            task.last_error = Some(shortened(error));
             if task.attempts >= policy.attempts {
                 task.is_quarantined = true;
                 task.not_before = None;
                 quarantined = Some(Event::Quarantined {
                     course: task.course.to_string(),
                     attempts: task.attempts,
-                    error: error.to_owned(),
+                    error: shortened(error),
                 });
                 return Ok((Some(task), Failed::Quarantined));
             }

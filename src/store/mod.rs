@@ -10,6 +10,7 @@ mod lookup;
 mod publish;
 mod read;
 mod record_key;
+mod room;
 mod verify;
 
 use std::path::Path;
@@ -24,9 +25,11 @@ use generations::Generations;
 pub use leases::{Lease, Member};
 pub(crate) use leases::{Members, no_lease, put_members};
 pub use lookup::{Damage, Lookup, Newer, StoredRecord};
-pub use publish::{Base, NewRecord, Publication, Published, Scope};
+pub use publish::{Base, MAX_COURSE_BYTES, NewRecord, Publication, Published, Scope};
 pub use read::Snapshot;
 pub use record_key::MAX_NAME_BYTES;
+pub use room::MAX_COURSES;
+use room::Room;
 pub use verify::{CourseCheck, RecordCheck};
 
 use crate::engine::{
@@ -43,6 +46,7 @@ use crate::version::Versions;
 pub struct Store {
     engine: Arc<dyn Engine>,
     generations: Generations,
+    room: Room,
 }
 
 impl Store {
@@ -63,6 +67,7 @@ impl Store {
         Self {
             engine,
             generations: Generations::default(),
+            room: Room::default(),
         }
     }
 
