@@ -1,5 +1,6 @@
 //! What is too large is refused at the very edge, by a message that names the limit, and what is as
-//! large as it may be is taken.
+//! large as it may be is taken. Limits of one type alone are tested beside it: keys in
+//! `src/key/error.rs`, blocks and relations in `src/structure`, exports in `src/modulestore/olx`.
 
 #[path = "common/joined.rs"]
 mod joined;
@@ -7,13 +8,13 @@ mod joined;
 use std::sync::Arc;
 
 use courseblocks::engine::{Commit, CommitOutcome, Durability, Engine, MemoryEngine, Space};
-use courseblocks::modulestore::{CourseBuilder, SourceVersion};
+use courseblocks::modulestore::SourceVersion;
 use courseblocks::record::{Body, ColumnWriter, MAX_BODY_LEN, MAX_ENTRIES, WriteError};
 use courseblocks::rollout::{Fleet, MAX_LABEL_BYTES, Registration};
 use courseblocks::{
-    CourseKey, ErrorKind, Lease, MAX_BLOCKS, MAX_COURSE_BYTES, MAX_COURSES, MAX_ERROR_BYTES,
-    MAX_NAME_BYTES, MAX_RELATIONS, NewRecord, Publication, Published, ReadVersion, Registry,
-    Result, Scope, Store, StructureBuilder, Versions, WriteVersion,
+    CourseKey, ErrorKind, Lease, MAX_COURSE_BYTES, MAX_COURSES, MAX_ERROR_BYTES, MAX_NAME_BYTES,
+    NewRecord, Publication, Published, ReadVersion, Registry, Result, Scope, Store, Versions,
+    WriteVersion,
 };
 use joined::lease_for;
 
@@ -144,39 +145,6 @@ fn a_store_has_as_many_courses_as_the_limit() {
     let lease = lease_of(&store, &none());
     assert!(store.delete(&lease, &last).unwrap());
     publish(&store, &one_more, &none()).unwrap();
-}
-
-#[test]
-fn a_course_has_as_many_relations_as_the_limit() {
-    let course = course("R");
-    let root = course.usage_key("course", "course").unwrap();
-    let child = course.usage_key("html", "a").unwrap();
-    let mut builder = StructureBuilder::new(root.clone());
-    for _ in 0..MAX_RELATIONS {
-        builder.add_relation(&root, &child);
-    }
-    let structure = builder.build().unwrap();
-    assert_eq!(structure.relations().count(), MAX_RELATIONS);
-    let mut one_more = structure;
-    let (parent, child) = (one_more.root(), one_more.position(&child).unwrap());
-    check(one_more.add_relation(parent, child), MAX_RELATIONS);
-}
-
-#[test]
-fn a_course_has_as_many_blocks_as_the_limit() {
-    let course = course("R");
-    let build = |blocks: usize| {
-        let root = course.usage_key("course", "course").unwrap();
-        let source_version = SourceVersion::new("v1").unwrap();
-        let mut builder = CourseBuilder::new(course.clone(), root.clone(), source_version);
-        for number in 1..blocks {
-            let block = course.usage_key("html", &number.to_string()).unwrap();
-            builder.add_child(&root, &block);
-        }
-        builder.build()
-    };
-    assert_eq!(build(MAX_BLOCKS).unwrap().structure().len(), MAX_BLOCKS);
-    check(build(MAX_BLOCKS + 1), MAX_BLOCKS);
 }
 
 #[test]
