@@ -8,9 +8,9 @@
 mod joined;
 
 use std::collections::BTreeMap;
+use std::env;
 use std::sync::Arc;
 use std::time::Instant;
-use std::{env, mem};
 
 use courseblocks::engine::MemoryEngine;
 use courseblocks::modulestore::{
@@ -18,7 +18,7 @@ use courseblocks::modulestore::{
 };
 use courseblocks::transformer::standard::StudentView;
 use courseblocks::{
-    CourseKey, Error, ErrorKind, FieldMap, FieldValue, Manager, Registry, Result, Store, Timestamp,
+    CourseKey, Error, ErrorKind, FieldMap, FieldValue, Manager, Registry, Result, Store,
     Transformed, UpdateOptions, UsageKey, UserContext,
 };
 use joined::joined;
@@ -39,7 +39,10 @@ struct Shape {
 }
 
 impl Shape {
-    fn new(root: Block) -> Self {
+    fn new(mut root: Block) -> Self {
+        let start = "2020-01-01T00:00:00Z".parse().unwrap();
+        root.fields
+            .insert("start".to_owned(), FieldValue::Date(start));
         let key = key("course", 0);
         let version = SourceVersion::new("v1").unwrap();
         let mut course = CourseBuilder::new(course_key(), key.clone(), version);
