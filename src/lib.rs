@@ -68,6 +68,33 @@
 //! 9. **One bad transformer hurts only itself.** Its error is kept ([`CourseEntry::failures`]);
 //!    the others are collected and served.
 //!
+//! # Limits
+//!
+//! Each is a constant, and what is beyond it is refused with [`ErrorKind::LimitExceeded`], or as said
+//! here, by a message that names the limit. Nothing is cut but texts of errors.
+//!
+//! | what | limit |
+//! |---|---|
+//! | a key, in bytes | [`MAX_KEY_BYTES`] ([`InvalidKey`](ErrorKind::InvalidKey)) |
+//! | the name of a record, and so of a transformer | [`MAX_NAME_BYTES`] (a registry says [`Registry`](ErrorKind::Registry)) |
+//! | the name of a worker or a release | [`rollout::MAX_LABEL_BYTES`] ([`Registry`](ErrorKind::Registry)) |
+//! | a source version | [`SourceVersion::MAX_BYTES`] |
+//! | the blocks of a course | [`MAX_BLOCKS`] |
+//! | the relations of a course, and those that a request makes of them | [`MAX_RELATIONS`] |
+//! | the body of a record, before it is compressed | [`record::MAX_BODY_LEN`] |
+//! | the entries of a record | [`record::MAX_ENTRIES`] |
+//! | what a stock transformer makes of what a course multiplies | [`record::MAX_BODY_LEN`] |
+//! | the records of a course together | [`MAX_COURSE_BYTES`] |
+//! | the courses of a store | [`MAX_COURSES`] |
+//! | the text of an error that is stored, which is cut | [`MAX_ERROR_BYTES`] |
+//! | events that are kept, older ones go | [`rollout::MAX_EVENTS`] |
+//! | an export: files, bytes of one and of all, what an archive inflates to, blocks, problems | `modulestore::olx::Limits`, which a host may set |
+//! | what the processes that share a store send each other at once | 512 MiB, which no course reaches |
+//! | processes that share a store with its owner | 256 |
+//!
+//! There is no limit of its own on transformers and on tasks: the records of a course and its tasks
+//! are as many as the registry and the courses.
+//!
 //! # Where to begin
 //!
 //! - [`Manager`] is what a host calls. [`Store`] is below it, for tools.

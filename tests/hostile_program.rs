@@ -259,7 +259,10 @@ fn no_command_tells_a_terminal_what_to_do() {
 /// Asks for the courses of a store at any path.
 fn run_elsewhere(store: &Path) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_courseblocks"));
-    command.env_remove("COURSEBLOCKS_STORE").arg("--store").arg(store);
+    command
+        .env_remove("COURSEBLOCKS_STORE")
+        .arg("--store")
+        .arg(store);
     Run::of(command.arg("courses").output().unwrap())
 }
 

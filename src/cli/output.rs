@@ -13,7 +13,7 @@ use super::ink::{Ink, Line, folded};
 use super::progress::Progress;
 use super::table::Table;
 use super::text::{plain, plain_json};
-use crate::error::panic_text;
+use crate::error::{panic_text, shortened};
 
 /// Stdout, stderr and the progress bar between them.
 #[derive(Debug)]
@@ -222,6 +222,7 @@ pub(super) fn tell_panics_plainly() {
         let said = panic_text(panic.payload()).unwrap_or("without a message");
         let place = panic.location().map(|place| format!(" at {place}"));
         let mut stderr = io::stderr().lock();
+        let said = shortened(said);
         let line = format!("panicked{}: {said}", place.unwrap_or_default());
         let _ = writeln!(stderr, "{}", plain(&line));
         let backtrace = Backtrace::capture();
