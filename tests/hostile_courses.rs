@@ -9,6 +9,7 @@ mod joined;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -188,7 +189,7 @@ fn grows(name: &str, build: impl Fn(usize) -> Course) {
         let took = began.elapsed();
         assert_eq!(outcome.failures, BTreeMap::new());
         assert!(!outcome.seen.unwrap().structure.is_empty());
-        told.push_str(&format!(" {blocks} blocks: {took:.1?}"));
+        write!(told, " {blocks} blocks: {took:.1?}").unwrap();
     }
     if wanted.is_some() {
         println!("{name}:{told}");
@@ -215,7 +216,7 @@ fn is_not_collected(course: Course, registry: Registry, transformers: &[&str]) {
 fn is_not_shown(course: Course, user: &UserContext) {
     let outcome = serve(course, Registry::standard(), user);
     assert_eq!(outcome.failures, BTreeMap::new());
-    let error = outcome.seen.err().expect("it is refused");
+    let error = outcome.seen.expect_err("it is refused");
     let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Error>());
     let error = cause.unwrap_or(&error);
     assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");

@@ -391,7 +391,7 @@ mod tests {
             r#"{"groups": {"secret": 1}}"#,
             r#"{"dates": {"secret": {}}}"#,
             r#"{"seed": "secret"}"#,
-            r#"{secret"#,
+            r"{secret",
             "secret",
             r#"{"field_overrides": {"block-v1:O+C+R+type@html+block@a": {"due": "secret"}}}"#,
         ] {

@@ -279,9 +279,12 @@ pub(super) fn private_file() -> OpenOptions {
 /// Opens a file of the store, and nothing else: neither follows a link nor waits for a pipe.
 pub(super) fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = private::without_links(options).open(path);
-    let file = file.map_err(|error| match path.is_symlink() {
-        true => not_a_file(path, "a link"),
-        false => error,
+    let file = file.map_err(|error| {
+        if path.is_symlink() {
+            not_a_file(path, "a link")
+        } else {
+            error
+        }
     })?;
     if file.metadata()?.is_file() {
         Ok(file)
