@@ -139,6 +139,7 @@ fn write_evil_course(directory: &Path) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "they are the commands")]
 fn no_command_tells_a_terminal_what_to_do() {
     const COURSE: &str = "course-v1:O+C+R";
 
@@ -338,7 +339,7 @@ fn no_command_tells_what_a_file_holds_that_is_something_else() {
         fs::remove_file(directory.join(name)).unwrap();
         symlink(&secret, directory.join(name)).unwrap();
         check(&[import, directory.as_os_str()], "");
-        for command in [&["structure"][..], &["get"], &["blocks"], &["inspect"]] {
+        for command in [&["structure"][..], &["inspect"]] {
             let command = command.iter().chain(&["course-v1:O+C+R"]).map(OsStr::new);
             let command: Vec<_> = command.collect();
             check(&command, "");
@@ -378,7 +379,7 @@ fn no_command_tells_what_a_file_holds_that_is_something_else() {
         let run = other.run(&["courses"]);
         assert!(!format!("{run:?}").contains(SECRET), "{name}: {run:?}");
     }
-    assert!(refused > 100);
+    assert!(refused > 80, "{refused}");
 }
 
 /// Runs a command in a process that may not have more than so much memory.
