@@ -74,7 +74,7 @@ fn record(name: &str, body: Body) -> NewRecord {
 }
 
 #[track_caller]
-fn check<T>(refused: Result<T>, limit: impl ToString) {
+fn check<T>(refused: Result<T>, limit: impl ToString + Copy) {
     let error = refused.err().expect("it is refused");
     assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
     let source = std::error::Error::source(&error).map(ToString::to_string);
