@@ -350,7 +350,11 @@ fn an_interrupted_first_opening_is_taken_up() {
         "courseblocks store, layout 1\n",
     )
     .unwrap();
-    fs::create_dir_all(directory.path().join("sled/blobs")).unwrap();
+    let data = directory.path().join("sled");
+    fs::create_dir_all(data.join("blobs")).unwrap();
+    // As the store makes it, whatever the umask here.
+    #[cfg(unix)]
+    fs::set_permissions(data, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     open(directory.path());
 }
 
