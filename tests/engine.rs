@@ -352,9 +352,12 @@ fn an_interrupted_first_opening_is_taken_up() {
     .unwrap();
     let data = directory.path().join("sled");
     fs::create_dir_all(data.join("blobs")).unwrap();
-    // As the store makes it, whatever the umask here.
+    // As a store makes them, whatever the umask here.
     #[cfg(unix)]
-    fs::set_permissions(data, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for made in [directory.path(), &data] {
+        let rights = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(made, rights).unwrap();
+    }
     open(directory.path());
 }
 
