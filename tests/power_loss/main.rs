@@ -1,0 +1,355 @@
+//! The power fails at any moment: what was called durable is there, and nothing is half there.
+//!
+//! A process works under a recorder (`recorder.c`) that writes down what it asks of the file
+//! system. For any moment of that, a disk is made that holds what must be there by the syncs that
+//! had ended, and by chance of what came after them ([`disk`]); and the store on it is opened.
+//!
+//! `COURSEBLOCKS_CUTS` sets how often the power fails in each test, `COURSEBLOCKS_SEED` where to
+//! begin: `COURSEBLOCKS_CUTS=100000 cargo test --release --test power_loss -- --nocapture`.
+
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+
+#[path = "../schedules/choices.rs"]
+#[expect(dead_code, reason = "all of it comes from seeds here")]
+mod choices;
+mod disk;
+mod journal;
+mod work;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, mpsc};
+use std::{env, fs, panic, thread};
+
+use choices::{Choices, Seeded};
+use courseblocks::ErrorKind;
+use courseblocks::engine::{SledEngine, SledOptions};
+use disk::{Disk, Found, Metadata};
+use journal::{Entry, Journal};
+use tempfile::TempDir;
+use work::{Progress, Work};
+
+/// How many stores are opened at a time. Most of the time each waits for sled to close.
+const AT_ONCE: usize = 8;
+
+/// How often the power fails while one process works.
+const CUTS_PER_WORK: u64 = 50;
+
+/// What became of a store.
+#[derive(Clone, Debug)]
+enum Outcome {
+    /// It has what it must have.
+    Good,
+    /// It does not open, and says that it is damaged.
+    Refused(String),
+    /// It has something else than it must have.
+    Wrong(String),
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    good: u64,
+    refused: BTreeMap<String, u64>,
+    wrong: Vec<String>,
+}
+
+/// A process that works, and the directory on whose disk it does.
+struct Recorded {
+    directory: TempDir,
+    root: PathBuf,
+    journal: Journal,
+}
+
+#[test]
+fn what_is_durable_survives_a_power_failure() {
+    let Some(recorder) = recorder() else { return };
+    let counts = each_work(200, |seed| {
+        let threads = if seed % 5 == 4 { 3 } else { 1 };
+        let work = Work {
+            seed,
+            threads,
+            commits: 400 / threads,
+        };
+        cut(recorder, work, What::Engine)
+    });
+    counts.print("the engine");
+    assert!(counts.wrong.is_empty(), "{counts:#?}");
+    assert!(counts.refused.is_empty(), "{counts:#?}");
+}
+
+/// What sled does alone is not enough, and this notices.
+#[test]
+fn sled_alone_loses_what_it_was_told_to_flush() {
+    let Some(recorder) = recorder() else { return };
+    let counts = each_work(50, |seed| {
+        let work = Work {
+            seed,
+            threads: 1,
+            commits: 200,
+        };
+        cut(recorder, work, What::SledAlone)
+    });
+    counts.print("sled alone");
+    assert!(!counts.wrong.is_empty(), "{counts:#?}");
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Engine,
+    SledAlone,
+}
+
+/// Not a test of its own: what other tests run in another process.
+#[test]
+fn helper_process() {
+    let Ok(told) = env::var("POWER_LOSS_WORK") else {
+        return;
+    };
+    let mut told = told.split(' ');
+    let mut next = || told.next().unwrap();
+    let what = next();
+    let [seed, threads, commits] = [(); 3].map(|()| next().parse::<u64>().unwrap());
+    let from: Vec<u32> = told.map(|from| from.parse().unwrap()).collect();
+    let work = Work {
+        seed,
+        threads: u32::try_from(threads).unwrap(),
+        commits: u32::try_from(commits).unwrap(),
+    };
+    let path = PathBuf::from(env::var("POWER_LOSS_ROOT").unwrap()).join("store");
+    let marks = PathBuf::from(env::var("POWER_LOSS_MARKS").unwrap());
+    match what {
+        "engine" => work.run(&path, &marks, &from),
+        "sled" => work.run_on_sled_alone(&path, &marks),
+        _ => panic!("told to do {what}"),
+    }
+}
+
+/// Runs `each` with one seed after the other until the power has failed as often as it is to.
+fn each_work(cuts: u64, each: impl Fn(u64) -> Counts) -> Counts {
+    let number = |name| env::var(name).ok().map(|value| value.parse::<u64>().expect(name));
+    let cuts = number("COURSEBLOCKS_CUTS").unwrap_or(cuts);
+    let first = number("COURSEBLOCKS_SEED").unwrap_or(0);
+    let mut counts = Counts::default();
+    for seed in first..first + cuts.div_ceil(CUTS_PER_WORK) {
+        counts.add(each(seed));
+    }
+    counts
+}
+
+fn cut(recorder: &Path, work: Work, what: What) -> Counts {
+    let recorded = Recorded::new(recorder, work, what);
+    let mut choices = Seeded::new(work.seed);
+    let moments = recorded.moments(&mut choices);
+    let root = recorded.root.clone();
+    let judge = |found: &Found, marks: Vec<Progress>, place: &Path| {
+        found.write(&root, place);
+        let outcome = match what {
+            What::Engine => judge_engine(work, &marks, &place.join("store")),
+            What::SledAlone => judge_sled_alone(work, &marks, &place.join("store")),
+        };
+        fs::remove_dir_all(place).unwrap();
+        outcome
+    };
+    let mut disk = Disk::new(&recorded.journal, &root);
+    let counts = Mutex::new(Counts::default());
+    thread::scope(|scope| {
+        let (give, take) = mpsc::sync_channel(AT_ONCE);
+        let take = std::sync::Arc::new(Mutex::new(take));
+        let room = &recorded.directory;
+        for number in 0..AT_ONCE {
+            let take = take.clone();
+            let (counts, judge) = (&counts, &judge);
+            scope.spawn(move || {
+                loop {
+                    let next = take.lock().unwrap().recv();
+                    let Ok((found, marks, told)) = next else {
+                        return;
+                    };
+                    let place = room.path().join(format!("cut {number}"));
+                    let outcome = judge(&found, marks, &place);
+                    counts.lock().unwrap().count(outcome, told);
+                }
+            });
+        }
+        for (moment, metadata) in moments {
+            disk.advance(moment);
+            let found = disk.cut(metadata, &mut choices);
+            let progress = work.progress(recorded.journal.marks(moment));
+            let told = format!("seed {}, entry {moment}, {metadata:?}", work.seed);
+            give.send((found, progress, told)).unwrap();
+        }
+    });
+    counts.into_inner().unwrap()
+}
+
+fn judge_engine(work: Work, progress: &[Progress], path: &Path) -> Outcome {
+    let open = || SledEngine::open(path, &SledOptions::default().cache_bytes(1 << 20));
+    let engine = match open() {
+        Ok(engine) => engine,
+        Err(error) if [ErrorKind::Damaged, ErrorKind::Storage].contains(&error.kind()) => {
+            return Outcome::Refused(told(&error));
+        }
+        Err(error) => return Outcome::Wrong(format!("does not open: {error:?}")),
+    };
+    let found = match work.found(&engine) {
+        Ok(found) => found,
+        Err(wrong) => return Outcome::Wrong(wrong),
+    };
+    for (found, progress) in found.iter().zip(progress) {
+        if !(progress.durable..=progress.begun).contains(found) {
+            return Outcome::Wrong(format!("{found} commits instead of {progress:?}"));
+        }
+    }
+    Outcome::Good
+}
+
+fn judge_sled_alone(work: Work, progress: &[Progress], path: &Path) -> Outcome {
+    match panic::catch_unwind(|| work.found_on_sled_alone(path)) {
+        Ok(Ok(found)) if found[0] < progress[0].durable => {
+            Outcome::Wrong(format!("{found:?} commits instead of {progress:?}"))
+        }
+        Ok(Ok(_)) => Outcome::Good,
+        Ok(Err(wrong)) => Outcome::Wrong(wrong),
+        Err(_) => Outcome::Wrong("a panic".to_owned()),
+    }
+}
+
+/// An error and what it comes from, without what differs from store to store.
+fn told(error: &courseblocks::Error) -> String {
+    let mut told = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        let _ = write!(told, ": {error}");
+        source = error.source();
+    }
+    let words = told.split(' ').map(|word| {
+        if word.contains('/') || word.bytes().any(|byte| byte.is_ascii_digit()) {
+            "…"
+        } else {
+            word
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+impl Counts {
+    fn count(&mut self, outcome: Outcome, told: String) {
+        match outcome {
+            Outcome::Good => self.good += 1,
+            Outcome::Refused(why) => *self.refused.entry(why).or_default() += 1,
+            Outcome::Wrong(what) => self.wrong.push(format!("{told}: {what:.400}")),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.good += other.good;
+        for (why, count) in other.refused {
+            *self.refused.entry(why).or_default() += count;
+        }
+        self.wrong.extend(other.wrong);
+    }
+
+    fn print(&self, what: &str) {
+        let refused: u64 = self.refused.values().sum();
+        let wrong = self.wrong.len() as u64;
+        println!(
+            "{what}: {} power failures, {} stores whole, {refused} refused, {wrong} wrong",
+            self.good + refused + wrong,
+            self.good,
+        );
+        for (why, count) in &self.refused {
+            println!("{count} refused: {why}");
+        }
+        for wrong in self.wrong.iter().take(20) {
+            println!("wrong: {wrong}");
+        }
+    }
+}
+
+impl Recorded {
+    /// Has another process do `work` on an empty disk.
+    fn new(recorder: &Path, work: Work, what: What) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path().canonicalize().unwrap();
+        let [root, marks, journal] = ["disk", "marks", "journal"].map(|name| at.join(name));
+        fs::create_dir(&root).unwrap();
+        fs::write(&marks, "").unwrap();
+        let what = match what {
+            What::Engine => "engine",
+            What::SledAlone => "sled",
+        };
+        let Work {
+            seed,
+            threads,
+            commits,
+        } = work;
+        let from = " 0".repeat(threads as usize);
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "helper_process", "--nocapture"])
+            .env("POWER_LOSS_WORK", format!("{what} {seed} {threads} {commits}{from}"))
+            .env("POWER_LOSS_ROOT", &root)
+            .env("POWER_LOSS_MARKS", &marks)
+            .env("POWER_LOSS_JOURNAL", &journal)
+            .env("LD_PRELOAD", recorder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let disk = fs::remove_dir_all(&root);
+        disk.unwrap();
+        fs::create_dir(&root).unwrap();
+        let read = Journal::read(&journal);
+        fs::remove_file(journal).unwrap();
+        Self {
+            directory,
+            root,
+            journal: read,
+        }
+    }
+
+    /// Before which entries the power fails, in order.
+    fn moments(&self, choices: &mut Seeded) -> Vec<(usize, Metadata)> {
+        let entries = &self.journal.entries;
+        let after_marks: Vec<usize> = (1..=entries.len())
+            .filter(|at| matches!(entries[at - 1], Entry::Mark(_)))
+            .collect();
+        let mut moments: Vec<_> = (0..CUTS_PER_WORK)
+            .map(|_| {
+                let moment = if choices.happens(1, 3) {
+                    choices.one_of(&after_marks)
+                } else {
+                    choices.below(u32::try_from(entries.len() + 1).unwrap()) as usize
+                };
+                let metadata = choices.one_of(&[Metadata::Any, Metadata::Ordered]);
+                (moment, metadata)
+            })
+            .collect();
+        moments.sort_by_key(|(moment, _)| *moment);
+        moments
+    }
+}
+
+/// The recorder, built once; `None` and a word about it where there is no C compiler.
+fn recorder() -> Option<&'static Path> {
+    static BUILT: OnceLock<Option<(TempDir, PathBuf)>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let library = directory.path().join("recorder.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power_loss/recorder.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]);
+        compiler.arg(&library).arg(source).arg("-lpthread");
+        match compiler.output() {
+            Ok(output) => {
+                assert!(output.status.success(), "{output:?}");
+                Some((directory, library))
+            }
+            Err(error) => {
+                println!("skipped: there is no C compiler to build the recorder with: {error}");
+                None
+            }
+        }
+    });
+    built.as_ref().map(|(_, library)| library.as_path())
+}
