@@ -51,6 +51,9 @@ impl Directory {
         create_private(path)?;
         // Before the lock, so that nothing is touched in what is newer or no store at all.
         check_layout(path)?;
+        // Whoever made it may have been killed before its name was safe.
+        sync_parent(path)
+            .map_err(|error| unusable(path, "cannot be brought to the disk", error))?;
         let directory = Self {
             path: path.to_owned(),
             lock: Some(lock(path)?),
@@ -127,13 +130,29 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a directory where there is none, and those above it. Their names are safe then; its own
+/// is when the directory that it is in has been synced.
 pub(super) fn create_private(path: &Path) -> Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let created = builder.create(path);
+    let mut created = builder.create(path);
+    for above in missing.into_iter().skip(1) {
+        created = created.and_then(|()| sync_parent(above));
+    }
     created.map_err(|error| unusable(path, "cannot be made a directory", error))
+}
+
+/// Syncs the directory that `path` is in, if it may be read.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent().map(sync_directory) {
+        // Who may not list a directory cannot sync it; it has been there before the store.
+        Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Some(synced) => synced,
+        None => Ok(()),
+    }
 }
 
 /// Whether `path` is a store yet. An error if it is another thing, or newer.

@@ -22,7 +22,9 @@ use sled::transaction::{
 use sled::{Db, IVec, Tree};
 
 use super::acknowledged::Acknowledged;
-use super::directory::{Directory, create_private, identity, sync_directory, unusable};
+use super::directory::{
+    Directory, create_private, identity, private_file, sync_directory, unusable,
+};
 use super::undo::{Found, OldValue, UndoJournal};
 use super::{
     Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
@@ -54,6 +56,9 @@ const DATA: &str = "sled";
 
 /// In there.
 const LOG: &str = "db";
+
+/// Where sled keeps the size of its segments and its version, which never differ here.
+const CONFIGURATION: &str = "conf";
 
 /// Where sled counts the commits, in a tree of its own.
 const COMMITS: &[u8] = b"commits";
@@ -233,13 +238,16 @@ impl SledEngine {
         let data = path.join(DATA);
         create_private(&data)?;
         wait_until_closed(path, &data)?;
-        let removed = remove_drafts(&data);
+        let removed = remove_unfinished(&data);
         removed.map_err(|error| unusable(path, "cannot be cleaned up", error))?;
         let refused = |error| unusable(path, "cannot be brought to the disk", error);
         let (journal, unfinished) = UndoJournal::open(path).map_err(refused)?;
+        // sled notes what it has read as safe, and builds on it.
+        let mut durable = Durable::open(path, &data).map_err(refused)?;
+        durable.files.sync_all(&data).map_err(refused)?;
         let (handles, count) = guarded(|| Handles::open(&data, options, journal))
             .map_err(|failure| failure.into_error(path, "cannot be opened"))?;
-        let durable = Durable::open(path, &data).map_err(refused)?;
+        durable.files.sync_all(&data).map_err(refused)?;
         let acknowledged = durable.acknowledged.count();
         // A restore may leave the directory in its place and bring another log.
         let place = identity(path)
@@ -580,15 +588,9 @@ impl Handles {
 }
 
 impl Durable {
-    /// Everything that sled's files hold now becomes durable, whoever wrote it.
     fn open(path: &Path, data: &Path) -> io::Result<Self> {
         let acknowledged = Acknowledged::open(path)?;
-        let files = Files {
-            log: File::options().write(true).open(data.join(LOG))?,
-            blobs: data.join("blobs"),
-            synced_blobs: HashSet::new(),
-        };
-        sync_directory(data)?;
+        let files = Files::open(data)?;
         sync_directory(path)?;
         Ok(Self {
             count: 0,
@@ -607,6 +609,28 @@ impl Durable {
 }
 
 impl Files {
+    /// sled would make what is missing of them itself.
+    fn open(data: &Path) -> io::Result<Self> {
+        let blobs = data.join("blobs");
+        fs::create_dir_all(&blobs)?;
+        Ok(Self {
+            log: private_file().truncate(false).open(data.join(LOG))?,
+            blobs,
+            synced_blobs: HashSet::new(),
+        })
+    }
+
+    /// Everything that is in the files becomes durable, whoever wrote it.
+    fn sync_all(&mut self, data: &Path) -> io::Result<()> {
+        match OpenOptions::new().write(true).open(data.join(CONFIGURATION)) {
+            Ok(configuration) => configuration.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.sync()?;
+        sync_directory(data)
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         let mut present = HashSet::new();
         for blob in fs::read_dir(&self.blobs)? {
@@ -892,19 +916,30 @@ fn wait_until_closed(path: &Path, data: &Path) -> Result<()> {
     Err(Error::new(ErrorKind::OpenElsewhere, message))
 }
 
-/// Removes what an interrupted opening (or a full disk) leaves of a snapshot. sled would take it
-/// for the newest one, and for damage. Snapshots get their names when they are complete.
-fn remove_drafts(data: &Path) -> io::Result<()> {
+/// Removes what an interrupted opening (or a full disk) leaves behind and sled would trip over.
+fn remove_unfinished(data: &Path) -> io::Result<()> {
     for entry in fs::read_dir(data)? {
         let path = entry?.path();
-        if path
+        // sled would take it for the newest snapshot, and for damage. Snapshots get their names
+        // when they are complete.
+        let is_draft = path
             .extension()
-            .is_some_and(|extension| extension == "generating")
-        {
+            .is_some_and(|extension| extension == "generating");
+        // sled would believe it. It writes another one.
+        let is_torn = || path.ends_with(CONFIGURATION) && !is_whole(&path);
+        if is_draft || is_torn() {
             fs::remove_file(path)?;
         }
     }
     Ok(())
+}
+
+/// Whether a file ends in the checksum of what comes before it.
+fn is_whole(path: &Path) -> bool {
+    fs::read(path).is_ok_and(|bytes| {
+        let checked = bytes.split_last_chunk();
+        checked.is_some_and(|(bytes, checksum)| crc32fast::hash(bytes).to_le_bytes() == *checksum)
+    })
 }
 
 fn bytes_under(path: &Path) -> io::Result<u64> {
