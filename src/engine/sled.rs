@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
@@ -68,15 +68,26 @@ const COMMITS: &[u8] = b"commits";
 const CLOSING_WAITS: u32 = 5_000;
 const CLOSING_WAIT: Duration = Duration::from_millis(2);
 
-/// How many bytes may wait in sled's buffers before it is told to write them. sled 0.34 can come to
-/// a stand when it is not: whoever needs a new segment waits, with a lock, for one of sled's threads
-/// to shorten the log, and all of them may be waiting for that lock after writing a buffer.
+/// How much sled may have written to its log since that was last brought to the disk, as
+/// [`Prepared::log_bytes`] estimates it. The next commit is preceded by a sync where there would be
+/// more. Half a segment, for two reasons.
 ///
-/// Measured over buffered commits of 28 KB that rewrite each other, on 2 shared cores: without a
-/// limit and with one of 1 MiB they came to a stand after 4,000 to 24,000 of them, each time; with
-/// one of 64 KiB never in 40,000, nor in 120,000. It makes such a commit take 0.22 ms instead of
-/// 0.1 ms. It is less likely so, and not impossible.
-const MAX_BACKLOG: u64 = 64 << 10;
+/// The head of a segment says up to where the log is safe, and sled believes it: it frees what was
+/// replaced before, removes files, and does not look for gaps there when it is opened. What it takes
+/// for safe is what was written (see [`Files`]), and lies in the segment before at the latest. So
+/// what is not synced must not fill a segment.
+///
+/// And sled 0.34 can come to a stand when it is not told to write: whoever needs a new segment
+/// waits, with a lock, for one of sled's threads to shorten the log, and all of them may be waiting
+/// for that lock after writing a buffer. Measured over buffered commits of 28 KB that rewrite each
+/// other, on 2 shared cores: without a limit and with one of 1 MiB in values they came to a stand
+/// after 4,000 to 24,000 of them, each time; with one of 64 KiB never in 40,000, nor in 120,000. It
+/// is less likely so, and not impossible.
+const MAX_BACKLOG: u64 = SEGMENT_BYTES as u64 / 2;
+
+/// How often a commit that is about to be synced lets those go first who wait to commit: they
+/// become durable with it.
+const GROUP_YIELDS: u32 = 32;
 
 const WAY_OUT: &str = "restore a backup, or import the courses, into a new directory";
 
@@ -124,18 +135,23 @@ pub struct SledOptions {
 pub struct SledEngine {
     /// `None` while the engine is dropped.
     handles: Option<Handles>,
-    /// Held while something is committed or flushed: when sled has failed, nobody must flush. It
-    /// would wait for ever for what was not written, and every other use of sled in the process
-    /// for it.
+    /// Held while something is committed, flushed or synced. When sled has failed, nobody must
+    /// flush: it would wait for ever for what was not written, and every other use of sled in the
+    /// process for it. And nothing may be written after what is not synced yet, see
+    /// [`MAX_BACKLOG`].
     writing: Mutex<()>,
+    /// How many wait for it to commit.
+    waiting: AtomicU32,
     transactions: Transactions,
     /// Whether sled has failed. A transaction that fails sets it before it ends, for the readers who
     /// wait for that.
     has_stopped: AtomicBool,
     /// The number of the last commit that is visible.
     applied: AtomicU64,
-    /// Bytes of commits that sled may have in its buffers.
+    /// How much there may be in the log, or yet to come to it, that is not synced.
     backlog: AtomicU64,
+    /// The longest values that were seen in each of the maps.
+    longest: [AtomicU64; 4],
     durable: Mutex<Durable>,
     options: SledOptions,
     data: PathBuf,
@@ -259,7 +275,9 @@ impl SledEngine {
             transactions: Transactions::default(),
             has_stopped: AtomicBool::new(false),
             applied: AtomicU64::new(count),
+            waiting: AtomicU32::new(0),
             backlog: AtomicU64::new(0),
+            longest: Default::default(),
             durable: Mutex::new(durable),
             options: options.clone(),
             data,
@@ -292,7 +310,9 @@ impl SledEngine {
 
     /// Writes with sled, all or nothing. Returns the number of the commit.
     fn write(&self, prepared: &Prepared<'_>) -> Result<Result<u64, Refused>> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
         let _writing = self.writing();
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
         let handles = self.running()?;
         let old_values = RefCell::new(Vec::new());
         // Until then, sled has only read.
@@ -319,6 +339,9 @@ impl SledEngine {
         match transacted {
             Ok(Ok(count)) => {
                 self.applied.fetch_max(count, Ordering::AcqRel);
+                self.note_lengths(prepared, &old_values.borrow());
+                let added = prepared.log_bytes(&self.longest);
+                self.backlog.fetch_add(added, Ordering::AcqRel);
                 Ok(Ok(count))
             }
             Ok(Err(refused)) => Ok(Err(refused)),
@@ -333,12 +356,23 @@ impl SledEngine {
         }
     }
 
-    /// Has sled write its buffers where that much waits in them.
-    fn limit_backlog(&self, added: u64) -> Result<()> {
-        if self.backlog.fetch_add(added, Ordering::Relaxed) + added < MAX_BACKLOG {
-            return Ok(());
+    /// Syncs first where a commit would make that too much which is not synced.
+    fn limit_backlog(&self, prepared: &Prepared<'_>) -> Result<()> {
+        let backlog = self.backlog.load(Ordering::Acquire);
+        if backlog > 0 && backlog + prepared.log_bytes(&self.longest) > MAX_BACKLOG {
+            self.flush()?;
         }
-        self.write_log()
+        Ok(())
+    }
+
+    fn note_lengths(&self, prepared: &Prepared<'_>, old_values: &[OldValue<IVec>]) {
+        let new = prepared.writes.iter().map(|(map, _, value)| (map, value));
+        let old = old_values.iter().map(|old| (&old.map, &old.value));
+        for (map, value) in new.chain(old) {
+            if let (Some(longest), Some(value)) = (self.longest.get(usize::from(*map)), value) {
+                longest.fetch_max(value.len() as u64, Ordering::AcqRel);
+            }
+        }
     }
 
     /// Takes back what a failed commit has left half done.
@@ -367,18 +401,25 @@ impl SledEngine {
         if count <= durable.count {
             return Ok(());
         }
-        let visible = self.applied.load(Ordering::Acquire);
-        self.write_log()?;
-        let advanced = durable.advance(visible);
-        advanced.map_err(|error| self.stop(Failure::Sled(error.into())))
-    }
-
-    fn write_log(&self) -> Result<()> {
+        for _ in 0..GROUP_YIELDS {
+            if self.waiting.load(Ordering::Acquire) == 0 {
+                break;
+            }
+            thread::yield_now();
+        }
         let _writing = self.writing();
         let handles = self.running()?;
-        self.backlog.store(0, Ordering::Relaxed);
+        let visible = self.applied.load(Ordering::Acquire);
+        // sled leaves out what refers to a file that is missing, and has half a commit then: so
+        // these come first.
+        let blobs = durable.files.sync_blobs();
+        blobs.map_err(|error| self.stop(Failure::Sled(error.into())))?;
         let flushed = guarded(|| handles.db.flush());
-        flushed.map(|_| ()).map_err(|failure| self.stop(failure))
+        flushed.map_err(|failure| self.stop(failure))?;
+        let advanced = durable.advance(visible);
+        advanced.map_err(|error| self.stop(Failure::Sled(error.into())))?;
+        self.backlog.store(0, Ordering::Release);
+        Ok(())
     }
 
     fn writing(&self) -> MutexGuard<'_, ()> {
@@ -454,11 +495,11 @@ impl Engine for SledEngine {
         durability: Durability,
     ) -> Result<CommitOutcome> {
         let prepared = Prepared::new(partition, commit)?;
+        self.limit_backlog(&prepared)?;
         match self.write(&prepared)? {
             Ok(count) => {
-                match durability {
-                    Durability::Durable => self.make_durable(count)?,
-                    Durability::Buffered => self.limit_backlog(prepared.bytes())?,
+                if durability == Durability::Durable {
+                    self.make_durable(count)?;
                 }
                 Ok(CommitOutcome::Applied)
             }
@@ -601,7 +642,7 @@ impl Durable {
 
     /// To be called when sled has written the first `count` commits to its files.
     fn advance(&mut self, count: u64) -> io::Result<()> {
-        self.files.sync()?;
+        self.files.sync_log()?;
         self.acknowledged.record(count)?;
         self.count = count;
         Ok(())
@@ -622,16 +663,21 @@ impl Files {
 
     /// Everything that is in the files becomes durable, whoever wrote it.
     fn sync_all(&mut self, data: &Path) -> io::Result<()> {
-        match OpenOptions::new().write(true).open(data.join(CONFIGURATION)) {
+        match OpenOptions::new()
+            .write(true)
+            .open(data.join(CONFIGURATION))
+        {
             Ok(configuration) => configuration.sync_all()?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        self.sync()?;
+        self.sync_blobs()?;
+        self.sync_log()?;
         sync_directory(data)
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    /// The files of large values that are there.
+    fn sync_blobs(&mut self) -> io::Result<()> {
         let mut present = HashSet::new();
         for blob in fs::read_dir(&self.blobs)? {
             present.insert(blob?.file_name());
@@ -651,6 +697,10 @@ impl Files {
             sync_directory(&self.blobs)?;
         }
         self.synced_blobs = present;
+        Ok(())
+    }
+
+    fn sync_log(&self) -> io::Result<()> {
         self.log.sync_data()
     }
 }
@@ -702,13 +752,16 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// What is to be written, in bytes.
-    fn bytes(&self) -> u64 {
-        let sizes = self.writes.iter().map(|(_, key, value)| {
+    /// What sled may write for it, roughly. It notes each value, and writes one page of 16 values
+    /// anew for every ten notes; and while it empties a segment, it moves one page with each note.
+    fn log_bytes(&self, longest: &[AtomicU64; 4]) -> u64 {
+        let notes = self.writes.iter().map(|(map, key, value)| {
             let value = value.as_ref().map_or(0, |value| value.len());
-            (key.len() + value) as u64
+            let longest = longest.get(usize::from(*map));
+            let longest = longest.map_or(0, |longest| longest.load(Ordering::Acquire));
+            (key.len() + value) as u64 + 2 * longest
         });
-        sizes.sum()
+        notes.sum()
     }
 
     fn undoing(old_values: &[OldValue<Vec<u8>>]) -> Self {

@@ -60,7 +60,10 @@ struct Contents {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Write { at: usize, bytes: std::ops::Range<usize> },
+    Write {
+        at: usize,
+        bytes: std::ops::Range<usize>,
+    },
     Resize(usize),
 }
 
@@ -339,9 +342,8 @@ impl<'a> Disk<'a> {
                 let from = range.start.max(sector * SECTOR);
                 let to = range.end.min((sector + 1) * SECTOR);
                 match change {
-                    Change::Write { at, bytes } => kept[from..to].copy_from_slice(
-                        &self.journal.bytes(bytes)[from - at..to - at],
-                    ),
+                    Change::Write { at, bytes } => kept[from..to]
+                        .copy_from_slice(&self.journal.bytes(bytes)[from - at..to - at]),
                     Change::Resize(_) => kept[from..to].fill(0),
                 }
             }

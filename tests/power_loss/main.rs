@@ -128,7 +128,11 @@ fn helper_process() {
 
 /// Runs `each` with one seed after the other until the power has failed as often as it is to.
 fn each_work(cuts: u64, each: impl Fn(u64) -> Counts) -> Counts {
-    let number = |name| env::var(name).ok().map(|value| value.parse::<u64>().expect(name));
+    let number = |name| {
+        env::var(name)
+            .ok()
+            .map(|value| value.parse::<u64>().expect(name))
+    };
     let cuts = number("COURSEBLOCKS_CUTS").unwrap_or(cuts);
     let first = number("COURSEBLOCKS_SEED").unwrap_or(0);
     let mut counts = Counts::default();
@@ -288,7 +292,10 @@ impl Recorded {
         let from = " 0".repeat(threads as usize);
         let output = Command::new(env::current_exe().unwrap())
             .args(["--exact", "helper_process", "--nocapture"])
-            .env("POWER_LOSS_WORK", format!("{what} {seed} {threads} {commits}{from}"))
+            .env(
+                "POWER_LOSS_WORK",
+                format!("{what} {seed} {threads} {commits}{from}"),
+            )
             .env("POWER_LOSS_ROOT", &root)
             .env("POWER_LOSS_MARKS", &marks)
             .env("POWER_LOSS_JOURNAL", &journal)

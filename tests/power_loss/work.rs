@@ -118,7 +118,7 @@ impl Work {
                 for ((space, name), value) in &commit.writes {
                     let key = sled_key(*space, name);
                     match value {
-                        Some(value) => db.insert(key, value.as_slice())?,
+                        Some(value) => db.insert(key, value.bytes())?,
                         None => db.remove(key)?,
                     };
                 }
@@ -184,10 +184,7 @@ impl Work {
         for item in db.iter() {
             let (key, value) = item.map_err(|error| format!("unreadable: {error}"))?;
             let (space, name) = key.split_first().unwrap();
-            rows.insert(
-                (SPACES[usize::from(*space)], name.to_vec()),
-                value.to_vec(),
-            );
+            rows.insert((SPACES[usize::from(*space)], name.to_vec()), value.to_vec());
         }
         Ok(vec![self.judge(0, &rows)?])
     }
@@ -199,7 +196,7 @@ impl Work {
             last.map(u32::from_le_bytes)
                 .map_err(|_| "the last number is none".to_owned())
         })?;
-        let mut expected = Rows::new();
+        let mut expected = BTreeMap::new();
         for number in 1..=last {
             for (key, value) in self.commit(thread, number).writes {
                 match value {
@@ -208,11 +205,15 @@ impl Work {
                 };
             }
         }
+        let expected = expected.into_iter();
+        let expected: Rows = expected.map(|(key, value)| (key, value.bytes())).collect();
         if *rows == expected {
             return Ok(last);
         }
         let told = |(key, value): (&(Space, Vec<u8>), &Vec<u8>)| {
-            let number = value.first_chunk().map(|number| u32::from_le_bytes(*number));
+            let number = value
+                .first_chunk()
+                .map(|number| u32::from_le_bytes(*number));
             format!("{:?} {:?} of commit {number:?}", key.0, key.1)
         };
         let missing = expected
@@ -260,10 +261,10 @@ impl Work {
                 (1, _) => choices.weighted(&[(4, 3_000), (4, 20_000), (2, 90_000), (1, 300_000)]),
                 _ => choices.weighted(&[(8, 20_000), (1, 550_000)]),
             };
-            let value = (!choices.happens(1, 10)).then(|| value(number, len));
+            let value = (!choices.happens(1, 10)).then_some(Value { number, len });
             writes.insert((space, name), value);
         }
-        let last = Some(number.to_le_bytes().to_vec());
+        let last = Some(Value { number, len: 4 });
         writes.insert((Space::Control, LAST.to_vec()), last);
         Writes { thread, writes }
     }
@@ -273,7 +274,14 @@ impl Work {
 #[derive(Debug)]
 struct Writes {
     thread: u32,
-    writes: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
+    writes: BTreeMap<(Space, Vec<u8>), Option<Value>>,
+}
+
+/// The number of a commit, and bytes that follow from it and from their places.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    number: u32,
+    len: u32,
 }
 
 impl Writes {
@@ -281,7 +289,7 @@ impl Writes {
         let mut commit = Commit::new();
         for ((space, name), value) in self.writes {
             match value {
-                Some(value) => commit.put(space, name, value),
+                Some(value) => commit.put(space, name, value.bytes()),
                 None => commit.delete(space, name),
             }
         }
@@ -294,21 +302,25 @@ impl Writes {
     }
 }
 
-fn partition(thread: u32) -> Vec<u8> {
-    format!("thread {thread}").into_bytes()
+impl Value {
+    fn bytes(self) -> Vec<u8> {
+        let len = self.len.max(4) as usize;
+        let mut bytes = Vec::with_capacity(len + 8);
+        bytes.extend(self.number.to_le_bytes());
+        let mut state = u64::from(self.number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        while bytes.len() < len {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            bytes.extend_from_slice(&state.to_le_bytes());
+        }
+        bytes.truncate(len);
+        bytes
+    }
 }
 
-/// The number, and bytes that follow from it and from their places.
-fn value(number: u32, len: u32) -> Vec<u8> {
-    let mut bytes = number.to_le_bytes().to_vec();
-    let mut state = number.wrapping_mul(0x9e37_79b9) | 1;
-    while bytes.len() < len as usize {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        bytes.extend(state.to_le_bytes());
-    }
-    bytes
+fn partition(thread: u32) -> Vec<u8> {
+    format!("thread {thread}").into_bytes()
 }
 
 /// With what [`SledEngine`] opens it with.
@@ -318,7 +330,10 @@ fn open_sled_alone(path: &Path) -> sled::Result<sled::Db> {
 }
 
 fn sled_key(space: Space, name: &[u8]) -> Vec<u8> {
-    let space = SPACES.iter().position(|one| *one == space).expect("one of them");
+    let space = SPACES
+        .iter()
+        .position(|one| *one == space)
+        .expect("one of them");
     let mut key = vec![u8::try_from(space).expect("one of three")];
     key.extend(name);
     key
