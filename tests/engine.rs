@@ -99,6 +99,39 @@ fn a_crash_of_the_memory_engine_loses_what_was_buffered_last() {
     assert_eq!(names(), ["a", "b", "d"]);
 }
 
+/// The end of a machine may lose any number of the last commits, and never one before another.
+#[test]
+fn a_crash_of_the_memory_engine_can_keep_the_first_of_what_was_buffered() {
+    for kept in 0..5 {
+        let engine = MemoryEngine::new();
+        put(&engine, Space::Control, "course", b"durable", b"");
+        engine.flush().unwrap();
+        for number in 1..=3_u8 {
+            // In pieces, which stay together.
+            let mut commit = Commit::new();
+            for space in SPACES {
+                commit.put(space, [number], [number]);
+                commit.put(space, "last", [number]);
+            }
+            let outcome = engine.commit(b"course", &commit, Durability::Buffered);
+            assert_eq!(outcome.unwrap(), CommitOutcome::Applied);
+        }
+        engine.crash_keeping(kept);
+        let last = u8::try_from(kept.min(3)).unwrap();
+        for space in SPACES {
+            let expected = (1..=last).map(|number| Some(vec![number]));
+            let found = (1..=last).map(|number| get(&engine, space, "course", &[number]));
+            assert!(found.eq(expected), "{kept} kept");
+            assert_eq!(get(&engine, space, "course", &[last + 1]), None);
+        }
+        // A second one finds nothing that is not durable.
+        engine.crash();
+        let last = (last > 0).then(|| vec![last]);
+        assert_eq!(get(&engine, Space::Control, "course", b"last"), last);
+        assert!(get(&engine, Space::Control, "course", b"durable").is_some());
+    }
+}
+
 #[test]
 fn sled_has_everything_after_it_was_dropped_and_opened_again() {
     let directory = tempdir().unwrap();

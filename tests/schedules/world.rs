@@ -228,8 +228,8 @@ impl<'t> World<'t> {
                 self.model.check_claims(self.now);
             }
             Event::Kill { slot } => self.kill(slot)?,
-            Event::Crash => {
-                self.stage.crash();
+            Event::Crash { kept } => {
+                self.stage.crash(kept);
                 self.end_all()?;
                 self.model.crashed(&self.contents)?;
             }
