@@ -536,6 +536,90 @@ fn a_failed_commit_is_taken_back_whatever_was_written_of_it() {
     );
 }
 
+/// The power may fail when sled's log is on the disk and the name of a large value's file is not.
+/// sled alone went on with the rest of that commit, and with all later ones.
+#[test]
+fn a_large_value_that_was_lost_ends_what_is_there() {
+    let parent = tempdir().unwrap();
+    let path = parent.path().join("store");
+    let commit = |engine: &SledEngine, number: u8| {
+        let mut commit = Commit::new();
+        commit.put(Space::Control, "last", [number]);
+        // Some of them are replaced, and their files are of no use any more.
+        let large = vec![number; if number % 2 == 0 { 200_000 } else { 10 }];
+        commit.put(Space::Records, format!("large {}", number % 3), large);
+        let outcome = engine.commit(b"course", &commit, Durability::Durable);
+        assert_eq!(outcome.unwrap(), CommitOutcome::Applied);
+    };
+    let mut blobs = Vec::new();
+    let names = || {
+        let names = fs::read_dir(path.join("sled/blobs")).unwrap();
+        names.map(|entry| entry.unwrap().file_name())
+    };
+    // What was there at the last opening is not what the power can take.
+    let engine = open(&path);
+    commit(&engine, 1);
+    commit(&engine, 2);
+    drop(engine);
+    let engine = open(&path);
+    let before: Vec<_> = names().collect();
+    for number in 3..=14 {
+        commit(&engine, number);
+        for name in names() {
+            if !before.contains(&name) && !blobs.iter().any(|(_, known)| *known == name) {
+                blobs.push((number, name));
+            }
+        }
+    }
+    drop(engine);
+    // Nobody was told that any of it is durable.
+    fs::remove_file(path.join("COMMITS")).unwrap();
+    assert!(blobs.len() > 3, "{blobs:?}");
+    for (number, name) in blobs {
+        let copy = parent.path().join("copy");
+        copy_all(&path, &copy);
+        fs::remove_file(copy.join("sled/blobs").join(name)).unwrap();
+        let engine = open(&copy);
+        let last = get(&engine, Space::Control, "course", b"last").unwrap()[0];
+        assert!(last >= number - 1, "{last} after {number} lost a file");
+        for name in 0..3 {
+            let of = (1..=last).rev().find(|number| number % 3 == name);
+            let value = get(
+                &engine,
+                Space::Records,
+                "course",
+                format!("large {name}").as_bytes(),
+            );
+            assert_eq!(
+                value.and_then(|value| value.first().copied()),
+                of,
+                "{number}"
+            );
+        }
+        // What comes next does not meet what was left behind.
+        for number in last + 1..=last + 4 {
+            commit(&engine, number);
+        }
+        drop(engine);
+        let last_again = get(&open(&copy), Space::Control, "course", b"last").unwrap()[0];
+        assert_eq!(last_again, last + 4);
+        fs::remove_dir_all(copy).unwrap();
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 #[test]
 fn half_a_commit_that_cannot_be_taken_back_is_damage() {
     let directory = closed_store();

@@ -14,6 +14,7 @@ mod shared;
 #[path = "shared/exclusive.rs"]
 mod shared;
 mod sled;
+mod tail;
 mod undo;
 
 use std::borrow::Cow;

@@ -25,6 +25,7 @@ use super::acknowledged::Acknowledged;
 use super::directory::{
     Directory, create_private, identity, private_file, sync_directory, unusable,
 };
+use super::tail;
 use super::undo::{Found, OldValue, UndoJournal};
 use super::{
     Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
@@ -261,6 +262,8 @@ impl SledEngine {
         // sled notes what it has read as safe, and builds on it.
         let mut durable = Durable::open(path, &data).map_err(refused)?;
         durable.files.sync_all(&data).map_err(refused)?;
+        let ended = durable.files.end_before_what_was_lost(&data);
+        ended.map_err(|error| unusable(path, "cannot be read", error))?;
         let (handles, count) = guarded(|| Handles::open(&data, options, journal))
             .map_err(|failure| failure.into_error(path, "cannot be opened"))?;
         durable.files.sync_all(&data).map_err(refused)?;
@@ -659,6 +662,10 @@ impl Files {
             blobs,
             synced_blobs: HashSet::new(),
         })
+    }
+
+    fn end_before_what_was_lost(&mut self, data: &Path) -> io::Result<()> {
+        tail::end_before_what_was_lost(&mut self.log, data, &self.blobs, SEGMENT_BYTES)
     }
 
     /// Everything that is in the files becomes durable, whoever wrote it.
