@@ -45,6 +45,14 @@ pub(crate) struct Disk<'a> {
     syncs: HashMap<u64, Sync>,
 }
 
+/// What was below a directory before a process began to work in it.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    names: Names,
+    files: Vec<Contents>,
+    inodes: HashMap<u64, usize>,
+}
+
 /// What is found after the power failed.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
@@ -112,37 +120,17 @@ enum Reach {
 }
 
 impl<'a> Disk<'a> {
-    /// A disk that has what is below `root`.
-    pub(crate) fn new(journal: &'a Journal, root: &Path) -> Self {
-        let mut disk = Self {
+    /// A disk that has this.
+    pub(crate) fn new(journal: &'a Journal, before: Before) -> Self {
+        Self {
             journal,
             done: 0,
-            files: Vec::new(),
-            inodes: HashMap::new(),
-            names: Names::new(),
-            synced_names: Names::new(),
+            files: before.files,
+            inodes: before.inodes,
+            synced_names: before.names.clone(),
+            names: before.names,
             name_changes: Vec::new(),
             syncs: HashMap::new(),
-        };
-        disk.names.insert(root.to_owned(), Node::Directory);
-        disk.take_in(root);
-        disk.synced_names = disk.names.clone();
-        disk
-    }
-
-    fn take_in(&mut self, directory: &Path) {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                self.names.insert(path.clone(), Node::Directory);
-                self.take_in(&path);
-            } else {
-                let inode = fs::metadata(&path).unwrap().ino();
-                let synced = Arc::new(fs::read(&path).unwrap());
-                let file = self.add_file(inode);
-                self.files[file].synced = synced;
-                self.names.insert(path, Node::File(file));
-            }
         }
     }
 
@@ -406,6 +394,33 @@ impl<'a> Disk<'a> {
                 let whole = choices.below(u32::try_from(count).unwrap()) as usize;
                 let sector = |_| whole + usize::from(choices.happens(1, 2));
                 (0..sectors).map(sector).collect()
+            }
+        }
+    }
+}
+
+impl Before {
+    pub(crate) fn of(root: &Path) -> Self {
+        let mut before = Self::default();
+        before.take_in(root);
+        before
+    }
+
+    fn take_in(&mut self, directory: &Path) {
+        self.names.insert(directory.to_owned(), Node::Directory);
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                self.take_in(&path);
+            } else {
+                let inode = fs::metadata(&path).unwrap().ino();
+                self.inodes.insert(inode, self.files.len());
+                self.names
+                    .insert(path.clone(), Node::File(self.files.len()));
+                self.files.push(Contents {
+                    synced: Arc::new(fs::read(&path).unwrap()),
+                    changes: Vec::new(),
+                });
             }
         }
     }

@@ -21,12 +21,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, mpsc};
-use std::{env, fs, panic, thread};
+use std::{env, fs, mem, panic, thread};
 
 use choices::{Choices, Seeded};
 use courseblocks::ErrorKind;
 use courseblocks::engine::{SledEngine, SledOptions};
-use disk::{Disk, Found, Metadata};
+use disk::{Before, Disk, Found, Metadata};
 use journal::{Entry, Journal};
 use tempfile::TempDir;
 use work::{Progress, Work};
@@ -36,6 +36,9 @@ const AT_ONCE: usize = 8;
 
 /// How often the power fails while one process works.
 const CUTS_PER_WORK: u64 = 50;
+
+/// How often, of these, while one store is opened again.
+const CUTS_PER_OPENING: u64 = 10;
 
 /// What became of a store.
 #[derive(Clone, Debug)]
@@ -58,7 +61,11 @@ struct Counts {
 /// A process that works, and the directory on whose disk it does.
 struct Recorded {
     directory: TempDir,
+    /// What its disk was. It is there no more.
     root: PathBuf,
+    work: Work,
+    what: What,
+    before: Before,
     journal: Journal,
 }
 
@@ -75,6 +82,23 @@ fn what_is_durable_survives_a_power_failure() {
         cut(recorder, work, What::Engine)
     });
     counts.print("the engine");
+    assert!(counts.wrong.is_empty(), "{counts:#?}");
+    assert!(counts.refused.is_empty(), "{counts:#?}");
+}
+
+#[test]
+fn what_is_durable_survives_a_power_failure_while_it_recovers_from_one() {
+    let Some(recorder) = recorder() else { return };
+    let counts = each_work(50, |seed| {
+        let threads = if seed % 5 == 4 { 3 } else { 1 };
+        let work = Work {
+            seed,
+            threads,
+            commits: 150 / threads,
+        };
+        cut_twice(recorder, work)
+    });
+    counts.print("the engine, while it recovers");
     assert!(counts.wrong.is_empty(), "{counts:#?}");
     assert!(counts.refused.is_empty(), "{counts:#?}");
 }
@@ -111,7 +135,6 @@ fn helper_process() {
     let mut next = || told.next().unwrap();
     let what = next();
     let [seed, threads, commits] = [(); 3].map(|()| next().parse::<u64>().unwrap());
-    let from: Vec<u32> = told.map(|from| from.parse().unwrap()).collect();
     let work = Work {
         seed,
         threads: u32::try_from(threads).unwrap(),
@@ -120,7 +143,7 @@ fn helper_process() {
     let path = PathBuf::from(env::var("POWER_LOSS_ROOT").unwrap()).join("store");
     let marks = PathBuf::from(env::var("POWER_LOSS_MARKS").unwrap());
     match what {
-        "engine" => work.run(&path, &marks, &from),
+        "engine" => work.run(&path, &marks),
         "sled" => work.run_on_sled_alone(&path, &marks),
         _ => panic!("told to do {what}"),
     }
@@ -142,53 +165,43 @@ fn each_work(cuts: u64, each: impl Fn(u64) -> Counts) -> Counts {
     counts
 }
 
+/// The power fails at moments of `work`.
 fn cut(recorder: &Path, work: Work, what: What) -> Counts {
-    let recorded = Recorded::new(recorder, work, what);
+    let recorded = Recorded::new(recorder, work, what, None);
     let mut choices = Seeded::new(work.seed);
-    let moments = recorded.moments(&mut choices);
-    let root = recorded.root.clone();
-    let judge = |found: &Found, marks: Vec<Progress>, place: &Path| {
-        found.write(&root, place);
-        let outcome = match what {
-            What::Engine => judge_engine(work, &marks, &place.join("store")),
-            What::SledAlone => judge_sled_alone(work, &marks, &place.join("store")),
-        };
-        fs::remove_dir_all(place).unwrap();
-        outcome
-    };
-    let mut disk = Disk::new(&recorded.journal, &root);
-    let counts = Mutex::new(Counts::default());
-    thread::scope(|scope| {
-        let (give, take) = mpsc::sync_channel(AT_ONCE);
-        let take = std::sync::Arc::new(Mutex::new(take));
-        let room = &recorded.directory;
-        for number in 0..AT_ONCE {
-            let take = take.clone();
-            let (counts, judge) = (&counts, &judge);
-            scope.spawn(move || {
-                loop {
-                    let next = take.lock().unwrap().recv();
-                    let Ok((found, marks, told)) = next else {
-                        return;
-                    };
-                    let place = room.path().join(format!("cut {number}"));
-                    let outcome = judge(&found, marks, &place);
-                    counts.lock().unwrap().count(outcome, told);
-                }
-            });
-        }
-        for (moment, metadata) in moments {
-            disk.advance(moment);
-            let found = disk.cut(metadata, &mut choices);
-            let progress = work.progress(recorded.journal.marks(moment));
-            let told = format!("seed {}, entry {moment}, {metadata:?}", work.seed);
-            give.send((found, progress, told)).unwrap();
-        }
-    });
-    counts.into_inner().unwrap()
+    let moments = recorded.moments(CUTS_PER_WORK, &mut choices);
+    recorded.cut(moments, &work.no_progress(), &mut choices)
 }
 
-fn judge_engine(work: Work, progress: &[Progress], path: &Path) -> Outcome {
+/// The power fails at a moment of `work`, and once more while the store is opened after that or
+/// works again.
+fn cut_twice(recorder: &Path, work: Work) -> Counts {
+    let mut recorded = Recorded::new(recorder, work, What::Engine, None);
+    let mut choices = Seeded::new(work.seed);
+    let moments = recorded.moments(CUTS_PER_WORK / CUTS_PER_OPENING, &mut choices);
+    let mut counts = Counts::default();
+    let mut disk = Disk::new(&recorded.journal, mem::take(&mut recorded.before));
+    let again = Work { commits: 6, ..work };
+    for (moment, metadata) in moments {
+        disk.advance(moment);
+        let found = disk.cut(metadata, &mut choices);
+        let marks = recorded.journal.marks(moment);
+        let progress = work.progress(&work.no_progress(), marks);
+        let reopened = Recorded::new(recorder, again, What::Engine, Some((&found, &recorded.root)));
+        let moments = reopened.moments(CUTS_PER_OPENING, &mut choices);
+        counts.add(reopened.cut(moments, &progress, &mut choices));
+    }
+    counts
+}
+
+fn judge(work: Work, what: What, progress: &[Progress], path: &Path, goes_on: bool) -> Outcome {
+    match what {
+        What::Engine => judge_engine(work, progress, path, goes_on),
+        What::SledAlone => judge_sled_alone(work, progress, path),
+    }
+}
+
+fn judge_engine(work: Work, progress: &[Progress], path: &Path, goes_on: bool) -> Outcome {
     let open = || SledEngine::open(path, &SledOptions::default().cache_bytes(1 << 20));
     let engine = match open() {
         Ok(engine) => engine,
@@ -204,6 +217,16 @@ fn judge_engine(work: Work, progress: &[Progress], path: &Path) -> Outcome {
     for (found, progress) in found.iter().zip(progress) {
         if !(progress.durable..=progress.begun).contains(found) {
             return Outcome::Wrong(format!("{found} commits instead of {progress:?}"));
+        }
+    }
+    if goes_on {
+        work.go_on(&engine, &found);
+        drop(engine);
+        let next = found.iter().map(|found| found + 1).collect();
+        let then = open().map_err(|error| error.to_string());
+        let then = then.and_then(|engine| work.found(&engine));
+        if then != Ok(next) {
+            return Outcome::Wrong(format!("does not go on from {found:?}: {then:?}"));
         }
     }
     Outcome::Good
@@ -239,7 +262,7 @@ fn told(error: &courseblocks::Error) -> String {
 }
 
 impl Counts {
-    fn count(&mut self, outcome: Outcome, told: String) {
+    fn count(&mut self, outcome: Outcome, told: &str) {
         match outcome {
             Outcome::Good => self.good += 1,
             Outcome::Refused(why) => *self.refused.entry(why).or_default() += 1,
@@ -273,14 +296,18 @@ impl Counts {
 }
 
 impl Recorded {
-    /// Has another process do `work` on an empty disk.
-    fn new(recorder: &Path, work: Work, what: What) -> Self {
+    /// Has another process do `work` on an empty disk, or on what was found in a directory.
+    fn new(recorder: &Path, work: Work, what: What, found: Option<(&Found, &Path)>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().canonicalize().unwrap();
         let [root, marks, journal] = ["disk", "marks", "journal"].map(|name| at.join(name));
-        fs::create_dir(&root).unwrap();
+        match found {
+            Some((found, place)) => found.write(place, &root),
+            None => fs::create_dir(&root).unwrap(),
+        }
         fs::write(&marks, "").unwrap();
-        let what = match what {
+        let before = Before::of(&root);
+        let told = match what {
             What::Engine => "engine",
             What::SledAlone => "sled",
         };
@@ -289,12 +316,11 @@ impl Recorded {
             threads,
             commits,
         } = work;
-        let from = " 0".repeat(threads as usize);
         let output = Command::new(env::current_exe().unwrap())
             .args(["--exact", "helper_process", "--nocapture"])
             .env(
                 "POWER_LOSS_WORK",
-                format!("{what} {seed} {threads} {commits}{from}"),
+                format!("{told} {seed} {threads} {commits}"),
             )
             .env("POWER_LOSS_ROOT", &root)
             .env("POWER_LOSS_MARKS", &marks)
@@ -303,25 +329,70 @@ impl Recorded {
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
-        let disk = fs::remove_dir_all(&root);
-        disk.unwrap();
-        fs::create_dir(&root).unwrap();
         let read = Journal::read(&journal);
         fs::remove_file(journal).unwrap();
+        fs::remove_dir_all(&root).unwrap();
         Self {
             directory,
             root,
+            work,
+            what,
+            before,
             journal: read,
         }
     }
 
+    /// The power fails at these moments, after what was done `before`.
+    fn cut(
+        mut self,
+        moments: Vec<(usize, Metadata)>,
+        before: &[Progress],
+        choices: &mut Seeded,
+    ) -> Counts {
+        let Work { seed, .. } = self.work;
+        let counts = Mutex::new(Counts::default());
+        let on_disk = mem::take(&mut self.before);
+        let (give, take) = mpsc::sync_channel::<(Found, Vec<Progress>, String, bool)>(AT_ONCE);
+        let take = Mutex::new(take);
+        thread::scope(|scope| {
+            for number in 0..AT_ONCE {
+                let (this, take, counts) = (&self, &take, &counts);
+                scope.spawn(move || {
+                    let place = this.directory.path().join(format!("cut {number}"));
+                    loop {
+                        let next = take.lock().unwrap().recv();
+                        let Ok((found, progress, told, goes_on)) = next else {
+                            return;
+                        };
+                        found.write(&this.root, &place);
+                        let path = place.join("store");
+                        let outcome = judge(this.work, this.what, &progress, &path, goes_on);
+                        fs::remove_dir_all(&place).unwrap();
+                        counts.lock().unwrap().count(outcome, &told);
+                    }
+                });
+            }
+            let mut disk = Disk::new(&self.journal, on_disk);
+            for (moment, metadata) in moments {
+                disk.advance(moment);
+                let found = disk.cut(metadata, choices);
+                let progress = self.work.progress(before, self.journal.marks(moment));
+                let told = format!("seed {seed}, entry {moment}, {metadata:?}");
+                let goes_on = choices.happens(1, 4);
+                give.send((found, progress, told, goes_on)).unwrap();
+            }
+            drop(give);
+        });
+        counts.into_inner().unwrap()
+    }
+
     /// Before which entries the power fails, in order.
-    fn moments(&self, choices: &mut Seeded) -> Vec<(usize, Metadata)> {
+    fn moments(&self, cuts: u64, choices: &mut Seeded) -> Vec<(usize, Metadata)> {
         let entries = &self.journal.entries;
         let after_marks: Vec<usize> = (1..=entries.len())
             .filter(|at| matches!(entries[at - 1], Entry::Mark(_)))
             .collect();
-        let mut moments: Vec<_> = (0..CUTS_PER_WORK)
+        let mut moments: Vec<_> = (0..cuts)
             .map(|_| {
                 let moment = if choices.happens(1, 3) {
                     choices.one_of(&after_marks)

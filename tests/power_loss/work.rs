@@ -51,9 +51,9 @@ enum Step {
 type Rows = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
 
 impl Work {
-    /// Does it all on the store at `path` after the first commits of each thread, saying at each
-    /// step what is begun and what is durable.
-    pub(crate) fn run(self, path: &Path, marks: &Path, from: &[u32]) {
+    /// Does it all on the store at `path`, after what is there of it, saying at each step what is
+    /// begun and what is durable.
+    pub(crate) fn run(self, path: &Path, marks: &Path) {
         let marks = Mutex::new(File::options().write(true).open(marks).unwrap());
         let mark = |thread: u32, what: &str, number: u32| {
             let mark = format!("{what} {thread} {number}\n");
@@ -62,32 +62,34 @@ impl Work {
         };
         let options = SledOptions::default().cache_bytes(1 << 20);
         let open = || SledEngine::open(path, &options).unwrap();
-        if let [from] = *from {
-            let mut engine = Some(open());
-            for number in from + 1..=from + self.commits {
+        let mut engine = open();
+        let found = self.found(&engine).unwrap();
+        for (thread, found) in (0..).zip(&found) {
+            mark(thread, "begun", *found);
+        }
+        if let [found] = *found {
+            for number in found + 1..=found + self.commits {
                 let step = self.step(0, number);
                 mark(0, "begun", number);
-                let current = engine.as_ref().expect("an open engine");
-                self.commit(0, number).apply(current, step);
+                self.commit(0, number).apply(&engine, step);
                 match step {
                     Step::Buffered => continue,
                     Step::Durable => {}
-                    Step::Flush => current.flush().unwrap(),
+                    Step::Flush => engine.flush().unwrap(),
                     Step::Reopen => {
-                        drop(engine.take());
-                        engine = Some(open());
+                        drop(engine);
+                        engine = open();
                     }
                 }
                 mark(0, "durable", number);
             }
             return;
         }
-        let engine = open();
         thread::scope(|scope| {
-            for (thread, from) in (0..).zip(from) {
+            for (thread, found) in (0..).zip(found) {
                 let (engine, mark) = (&engine, &mark);
                 scope.spawn(move || {
-                    for number in from + 1..=from + self.commits {
+                    for number in found + 1..=found + self.commits {
                         let step = self.step(thread, number);
                         mark(thread, "begun", number);
                         self.commit(thread, number).apply(engine, step);
@@ -101,6 +103,13 @@ impl Work {
                 });
             }
         });
+    }
+
+    /// Commits once more for each thread.
+    pub(crate) fn go_on(self, engine: &dyn Engine, found: &[u32]) {
+        for (thread, found) in (0..).zip(found) {
+            self.commit(thread, found + 1).apply(engine, Step::Durable);
+        }
     }
 
     /// As [`run`](Self::run), with sled as it is: each commit is a transaction and a flush.
@@ -132,9 +141,18 @@ impl Work {
         }
     }
 
-    /// How far each thread had come by these marks.
-    pub(crate) fn progress<'a>(self, marks: impl Iterator<Item = &'a str>) -> Vec<Progress> {
-        let mut progress = vec![Progress::default(); self.threads as usize];
+    /// Nothing yet.
+    pub(crate) fn no_progress(self) -> Vec<Progress> {
+        vec![Progress::default(); self.threads as usize]
+    }
+
+    /// How far each thread had come by these marks, having come this far before.
+    pub(crate) fn progress<'a>(
+        self,
+        before: &[Progress],
+        marks: impl Iterator<Item = &'a str>,
+    ) -> Vec<Progress> {
+        let mut progress = before.to_vec();
         for mark in marks {
             let mut words = mark.split(' ');
             let what = words.next().unwrap();
