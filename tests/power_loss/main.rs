@@ -14,6 +14,8 @@
 mod choices;
 mod disk;
 mod journal;
+#[cfg(feature = "cli")]
+mod program;
 mod work;
 
 use std::collections::BTreeMap;
@@ -21,7 +23,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, mpsc};
-use std::{env, fs, mem, panic, thread};
+use std::{env, fs, panic, thread};
 
 use choices::{Choices, Seeded};
 use courseblocks::ErrorKind;
@@ -58,15 +60,13 @@ struct Counts {
     wrong: Vec<String>,
 }
 
-/// A process that works, and the directory on whose disk it does.
-struct Recorded {
+/// Where a process is recorded.
+struct Place {
     directory: TempDir,
-    /// What its disk was. It is there no more.
+    /// What is recorded, as the disk of that process.
     root: PathBuf,
-    work: Work,
-    what: What,
-    before: Before,
-    journal: Journal,
+    marks: PathBuf,
+    journal: PathBuf,
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn what_is_durable_survives_a_power_failure() {
             threads,
             commits: 400 / threads,
         };
-        cut(recorder, work, What::Engine)
+        cut_work(recorder, work, What::Engine)
     });
     counts.print("the engine");
     assert!(counts.wrong.is_empty(), "{counts:#?}");
@@ -96,9 +96,32 @@ fn what_is_durable_survives_a_power_failure_while_it_recovers_from_one() {
             threads,
             commits: 150 / threads,
         };
-        cut_twice(recorder, work)
+        cut_work_twice(recorder, work)
     });
     counts.print("the engine, while it recovers");
+    assert!(counts.wrong.is_empty(), "{counts:#?}");
+    assert!(counts.refused.is_empty(), "{counts:#?}");
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn what_the_program_said_is_done_survives_a_power_failure() {
+    let Some(recorder) = recorder() else { return };
+    let counts = each_work(50, |seed| {
+        let place = Place::new();
+        let exports = place.directory.path().join("exports");
+        let before = Before::of(&place.root);
+        program::run(&place.root, &exports, &place.marks, |command| {
+            place.record(recorder, command);
+        });
+        let journal = place.journal();
+        let mut choices = Seeded::new(seed);
+        let moments = moments(&journal, CUTS_PER_WORK, &mut choices);
+        let said = |moment| program::Said::by(journal.marks(moment));
+        let judge = |said: &program::Said, place: &Path, _| said.judge(place);
+        cut(&journal, before, &place, moments, &mut choices, said, judge)
+    });
+    counts.print("the program");
     assert!(counts.wrong.is_empty(), "{counts:#?}");
     assert!(counts.refused.is_empty(), "{counts:#?}");
 }
@@ -113,7 +136,7 @@ fn sled_alone_loses_what_it_was_told_to_flush() {
             threads: 1,
             commits: 200,
         };
-        cut(recorder, work, What::SledAlone)
+        cut_work(recorder, work, What::SledAlone)
     });
     counts.print("sled alone");
     assert!(!counts.wrong.is_empty(), "{counts:#?}");
@@ -160,45 +183,134 @@ fn each_work(cuts: u64, each: impl Fn(u64) -> Counts) -> Counts {
     let first = number("COURSEBLOCKS_SEED").unwrap_or(0);
     let mut counts = Counts::default();
     for seed in first..first + cuts.div_ceil(CUTS_PER_WORK) {
-        counts.add(each(seed));
+        let mut of_seed = each(seed);
+        for wrong in &mut of_seed.wrong {
+            *wrong = format!("seed {seed}, {wrong}");
+        }
+        counts.add(of_seed);
     }
     counts
 }
 
 /// The power fails at moments of `work`.
-fn cut(recorder: &Path, work: Work, what: What) -> Counts {
-    let recorded = Recorded::new(recorder, work, what, None);
+fn cut_work(recorder: &Path, work: Work, what: What) -> Counts {
+    let place = Place::new();
+    let before = Before::of(&place.root);
+    let journal = place.work(recorder, work, what);
     let mut choices = Seeded::new(work.seed);
-    let moments = recorded.moments(CUTS_PER_WORK, &mut choices);
-    recorded.cut(moments, &work.no_progress(), &mut choices)
+    let moments = moments(&journal, CUTS_PER_WORK, &mut choices);
+    let progress = |moment| work.progress(&work.no_progress(), journal.marks(moment));
+    let judge = |progress: &Vec<_>, path: &Path, goes_on| match what {
+        What::Engine => judge_engine(work, progress, path, goes_on),
+        What::SledAlone => judge_sled_alone(work, progress, path),
+    };
+    cut(
+        &journal,
+        before,
+        &place,
+        moments,
+        &mut choices,
+        progress,
+        judge,
+    )
 }
 
 /// The power fails at a moment of `work`, and once more while the store is opened after that or
 /// works again.
-fn cut_twice(recorder: &Path, work: Work) -> Counts {
-    let mut recorded = Recorded::new(recorder, work, What::Engine, None);
+fn cut_work_twice(recorder: &Path, work: Work) -> Counts {
+    let place = Place::new();
+    let before = Before::of(&place.root);
+    let journal = place.work(recorder, work, What::Engine);
     let mut choices = Seeded::new(work.seed);
-    let moments = recorded.moments(CUTS_PER_WORK / CUTS_PER_OPENING, &mut choices);
     let mut counts = Counts::default();
-    let mut disk = Disk::new(&recorded.journal, mem::take(&mut recorded.before));
-    let again = Work { commits: 6, ..work };
-    for (moment, metadata) in moments {
+    let mut disk = Disk::new(&journal, before);
+    let first = moments(&journal, CUTS_PER_WORK / CUTS_PER_OPENING, &mut choices);
+    for (moment, metadata) in first {
         disk.advance(moment);
         let found = disk.cut(metadata, &mut choices);
-        let marks = recorded.journal.marks(moment);
-        let progress = work.progress(&work.no_progress(), marks);
-        let reopened = Recorded::new(recorder, again, What::Engine, Some((&found, &recorded.root)));
-        let moments = reopened.moments(CUTS_PER_OPENING, &mut choices);
-        counts.add(reopened.cut(moments, &progress, &mut choices));
+        let reached = work.progress(&work.no_progress(), journal.marks(moment));
+        let again = Place::new();
+        fs::remove_dir(&again.root).unwrap();
+        found.write(&place.root, &again.root);
+        let before = Before::of(&again.root);
+        let journal = again.work(recorder, Work { commits: 6, ..work }, What::Engine);
+        let second = moments(&journal, CUTS_PER_OPENING, &mut choices);
+        counts.add(cut(
+            &journal,
+            before,
+            &again,
+            second,
+            &mut choices,
+            |moment| work.progress(&reached, journal.marks(moment)),
+            |progress: &Vec<_>, path, goes_on| judge_engine(work, progress, path, goes_on),
+        ));
     }
     counts
 }
 
-fn judge(work: Work, what: What, progress: &[Progress], path: &Path, goes_on: bool) -> Outcome {
-    match what {
-        What::Engine => judge_engine(work, progress, path, goes_on),
-        What::SledAlone => judge_sled_alone(work, progress, path),
-    }
+/// The power fails at these moments. `said` tells what had been called durable, `judge` whether a
+/// store has that, after going on with it where it is told so.
+fn cut<S: Send>(
+    journal: &Journal,
+    before: Before,
+    place: &Place,
+    moments: Vec<(usize, Metadata)>,
+    choices: &mut Seeded,
+    said: impl Fn(usize) -> S,
+    judge: impl Fn(&S, &Path, bool) -> Outcome + Sync,
+) -> Counts {
+    let counts = Mutex::new(Counts::default());
+    let (give, take) = mpsc::sync_channel::<(Found, S, String, bool)>(AT_ONCE);
+    let take = Mutex::new(take);
+    thread::scope(|scope| {
+        for number in 0..AT_ONCE {
+            let (take, counts, judge) = (&take, &counts, &judge);
+            scope.spawn(move || {
+                let copy = place.directory.path().join(format!("cut {number}"));
+                loop {
+                    let next = take.lock().unwrap().recv();
+                    let Ok((found, said, told, goes_on)) = next else {
+                        return;
+                    };
+                    found.write(&place.root, &copy);
+                    let outcome = judge(&said, &copy.join("store"), goes_on);
+                    fs::remove_dir_all(&copy).unwrap();
+                    counts.lock().unwrap().count(outcome, &told);
+                }
+            });
+        }
+        let mut disk = Disk::new(journal, before);
+        for (moment, metadata) in moments {
+            disk.advance(moment);
+            let found = disk.cut(metadata, choices);
+            let told = format!("entry {moment}, {metadata:?}");
+            let goes_on = choices.happens(1, 4);
+            give.send((found, said(moment), told, goes_on)).unwrap();
+        }
+        drop(give);
+    });
+    counts.into_inner().unwrap()
+}
+
+/// Before which entries the power fails, in order; often right after something was said.
+fn moments(journal: &Journal, cuts: u64, choices: &mut Seeded) -> Vec<(usize, Metadata)> {
+    let entries = &journal.entries;
+    let after_marks: Vec<usize> = (1..=entries.len())
+        .filter(|at| matches!(entries[at - 1], Entry::Mark(_)))
+        .collect();
+    let mut moments: Vec<_> = (0..cuts)
+        .map(|_| {
+            let moment = if choices.happens(1, 3) {
+                choices.one_of(&after_marks)
+            } else {
+                choices.below(u32::try_from(entries.len() + 1).unwrap()) as usize
+            };
+            let metadata = choices.one_of(&[Metadata::Any, Metadata::Ordered]);
+            (moment, metadata)
+        })
+        .collect();
+    moments.sort_by_key(|(moment, _)| *moment);
+    moments
 }
 
 fn judge_engine(work: Work, progress: &[Progress], path: &Path, goes_on: bool) -> Outcome {
@@ -295,19 +407,24 @@ impl Counts {
     }
 }
 
-impl Recorded {
-    /// Has another process do `work` on an empty disk, or on what was found in a directory.
-    fn new(recorder: &Path, work: Work, what: What, found: Option<(&Found, &Path)>) -> Self {
+impl Place {
+    fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().canonicalize().unwrap();
         let [root, marks, journal] = ["disk", "marks", "journal"].map(|name| at.join(name));
-        match found {
-            Some((found, place)) => found.write(place, &root),
-            None => fs::create_dir(&root).unwrap(),
-        }
+        fs::create_dir(&root).unwrap();
         fs::write(&marks, "").unwrap();
-        let before = Before::of(&root);
-        let told = match what {
+        Self {
+            directory,
+            root,
+            marks,
+            journal,
+        }
+    }
+
+    /// Has another process do `work`.
+    fn work(&self, recorder: &Path, work: Work, what: What) -> Journal {
+        let what = match what {
             What::Engine => "engine",
             What::SledAlone => "sled",
         };
@@ -316,95 +433,33 @@ impl Recorded {
             threads,
             commits,
         } = work;
-        let output = Command::new(env::current_exe().unwrap())
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
             .args(["--exact", "helper_process", "--nocapture"])
             .env(
                 "POWER_LOSS_WORK",
-                format!("{told} {seed} {threads} {commits}"),
-            )
-            .env("POWER_LOSS_ROOT", &root)
-            .env("POWER_LOSS_MARKS", &marks)
-            .env("POWER_LOSS_JOURNAL", &journal)
-            .env("LD_PRELOAD", recorder)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        let read = Journal::read(&journal);
-        fs::remove_file(journal).unwrap();
-        fs::remove_dir_all(&root).unwrap();
-        Self {
-            directory,
-            root,
-            work,
-            what,
-            before,
-            journal: read,
-        }
+                format!("{what} {seed} {threads} {commits}"),
+            );
+        self.record(recorder, &mut command);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{work:?}: {output:?}");
+        self.journal()
     }
 
-    /// The power fails at these moments, after what was done `before`.
-    fn cut(
-        mut self,
-        moments: Vec<(usize, Metadata)>,
-        before: &[Progress],
-        choices: &mut Seeded,
-    ) -> Counts {
-        let Work { seed, .. } = self.work;
-        let counts = Mutex::new(Counts::default());
-        let on_disk = mem::take(&mut self.before);
-        let (give, take) = mpsc::sync_channel::<(Found, Vec<Progress>, String, bool)>(AT_ONCE);
-        let take = Mutex::new(take);
-        thread::scope(|scope| {
-            for number in 0..AT_ONCE {
-                let (this, take, counts) = (&self, &take, &counts);
-                scope.spawn(move || {
-                    let place = this.directory.path().join(format!("cut {number}"));
-                    loop {
-                        let next = take.lock().unwrap().recv();
-                        let Ok((found, progress, told, goes_on)) = next else {
-                            return;
-                        };
-                        found.write(&this.root, &place);
-                        let path = place.join("store");
-                        let outcome = judge(this.work, this.what, &progress, &path, goes_on);
-                        fs::remove_dir_all(&place).unwrap();
-                        counts.lock().unwrap().count(outcome, &told);
-                    }
-                });
-            }
-            let mut disk = Disk::new(&self.journal, on_disk);
-            for (moment, metadata) in moments {
-                disk.advance(moment);
-                let found = disk.cut(metadata, choices);
-                let progress = self.work.progress(before, self.journal.marks(moment));
-                let told = format!("seed {seed}, entry {moment}, {metadata:?}");
-                let goes_on = choices.happens(1, 4);
-                give.send((found, progress, told, goes_on)).unwrap();
-            }
-            drop(give);
-        });
-        counts.into_inner().unwrap()
+    fn record(&self, recorder: &Path, command: &mut Command) {
+        command
+            .env("POWER_LOSS_ROOT", &self.root)
+            .env("POWER_LOSS_MARKS", &self.marks)
+            .env("POWER_LOSS_JOURNAL", &self.journal)
+            .env("LD_PRELOAD", recorder);
     }
 
-    /// Before which entries the power fails, in order.
-    fn moments(&self, cuts: u64, choices: &mut Seeded) -> Vec<(usize, Metadata)> {
-        let entries = &self.journal.entries;
-        let after_marks: Vec<usize> = (1..=entries.len())
-            .filter(|at| matches!(entries[at - 1], Entry::Mark(_)))
-            .collect();
-        let mut moments: Vec<_> = (0..cuts)
-            .map(|_| {
-                let moment = if choices.happens(1, 3) {
-                    choices.one_of(&after_marks)
-                } else {
-                    choices.below(u32::try_from(entries.len() + 1).unwrap()) as usize
-                };
-                let metadata = choices.one_of(&[Metadata::Any, Metadata::Ordered]);
-                (moment, metadata)
-            })
-            .collect();
-        moments.sort_by_key(|(moment, _)| *moment);
-        moments
+    /// What was recorded. What was done is removed, to be made again from this.
+    fn journal(&self) -> Journal {
+        let journal = Journal::read(&self.journal);
+        fs::remove_file(&self.journal).unwrap();
+        fs::remove_dir_all(&self.root).unwrap();
+        journal
     }
 }
 
