@@ -75,8 +75,8 @@ const CLOSING_WAIT: Duration = Duration::from_millis(2);
 ///
 /// The head of a segment says up to where the log is safe, and sled believes it: it frees what was
 /// replaced before, removes files, and does not look for gaps there when it is opened. What it takes
-/// for safe is what was written (see [`Files`]), and lies in the segment before at the latest. So
-/// what is not synced must not fill a segment.
+/// for safe is what was written when the segment was begun: the one before, or part of it. So what is
+/// not synced must not fill a segment.
 ///
 /// And sled 0.34 can come to a stand when it is not told to write: whoever needs a new segment
 /// waits, with a lock, for one of sled's threads to shorten the log, and all of them may be waiting
@@ -113,9 +113,34 @@ pub struct SledOptions {
 /// 0.34 ms; 11 records of 8 KB, durable, 0.9 ms. A durable commit looks at the names of all files
 /// of large values, some 0.5 µs each.
 ///
-/// **Durability**: sled alone survives the end of the process (0.2 ms). Here its files are brought
-/// to the disk, too. No thread writes in the background: what is buffered stays so until a
-/// durable commit, a flush or the drop.
+/// **Durability**: sled alone survives the end of the process (0.2 ms), and not that of the machine:
+/// on Linux it writes its log with `sync_file_range`, and large values without any care. Here
+/// `fdatasync` of the log follows each durable commit, and what sled must not do before is kept from
+/// it:
+///
+/// - Large values and their names are brought to the disk before the log that refers to them. The
+///   log may still overtake those of commits that nobody waits for, since sled fills and writes
+///   segments by itself; sled would go on without them after a power failure, and with everything
+///   later. The next opening ends the log before the first value that was lost.
+/// - sled removes and writes over what it believes to have replaced on the disk. So no more than half
+///   a segment of the log is ever left unsynced, by an estimate, also where nobody asks for it; and
+///   nothing is committed while a sync is under way.
+/// - sled builds on what it reads when it is opened: all of that is synced before.
+/// - The names of the store's files are synced, and that of the store itself.
+///
+/// What is buffered is lost from its end: the first commits of it are kept, each of them whole. No
+/// thread writes in the background: what is buffered stays so until there is half a segment of it,
+/// a durable commit, a flush or the drop.
+///
+/// *What shows it*: `tests/power_loss` records what a process asks of the file system, and opens the
+/// store as a disk may hold it when the power fails at any moment: with everything that a completed
+/// sync of that file or directory covers, and of what came after it any sector of 512 bytes as it
+/// was at any time, any size, any name; or with names and sizes in order, as ext4 keeps them. Also
+/// when the power fails again in the recovery from the first time. *What it does not show*: disks
+/// that call safe what is not, or that damage what they do not write; file systems that sync less
+/// than they say; and, since all of it is chance, whatever is much rarer than the tests are
+/// long. The estimate is none of sled's: a commit of small values may write more of the log than it
+/// is taken for, while sled rearranges much larger ones beside them.
 ///
 /// **Place**: the directory and sled's log are known by device, inode and, where the file system
 /// tells it, the time when they were made. What puts a whole file system back goes unnoticed.
@@ -189,8 +214,7 @@ struct Durable {
     acknowledged: Acknowledged,
 }
 
-/// sled's files. On Linux sled writes its log with `sync_file_range`, which survives the end of
-/// the process but not that of the machine; and large values ("blobs") without any care.
+/// sled's files, which it does not sync itself.
 #[derive(Debug)]
 struct Files {
     log: File,
