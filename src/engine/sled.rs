@@ -337,9 +337,7 @@ impl SledEngine {
 
     /// Writes with sled, all or nothing. Returns the number of the commit.
     fn write(&self, prepared: &Prepared<'_>) -> Result<Result<u64, Refused>> {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        let _writing = self.writing();
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        let _writing = self.writing_within_limit(prepared)?;
         let handles = self.running()?;
         let old_values = RefCell::new(Vec::new());
         // Until then, sled has only read.
@@ -384,12 +382,18 @@ impl SledEngine {
     }
 
     /// Syncs first where a commit would make that too much which is not synced.
-    fn limit_backlog(&self, prepared: &Prepared<'_>) -> Result<()> {
-        let backlog = self.backlog.load(Ordering::Acquire);
-        if backlog > 0 && backlog + prepared.log_bytes(&self.longest) > MAX_BACKLOG {
+    fn writing_within_limit(&self, prepared: &Prepared<'_>) -> Result<MutexGuard<'_, ()>> {
+        loop {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+            let writing = self.writing();
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            let backlog = self.backlog.load(Ordering::Acquire);
+            if backlog == 0 || backlog + prepared.log_bytes(&self.longest) <= MAX_BACKLOG {
+                return Ok(writing);
+            }
+            drop(writing);
             self.flush()?;
         }
-        Ok(())
     }
 
     fn note_lengths(&self, prepared: &Prepared<'_>, old_values: &[OldValue<IVec>]) {
@@ -522,7 +526,6 @@ impl Engine for SledEngine {
         durability: Durability,
     ) -> Result<CommitOutcome> {
         let prepared = Prepared::new(partition, commit)?;
-        self.limit_backlog(&prepared)?;
         match self.write(&prepared)? {
             Ok(count) => {
                 if durability == Durability::Durable {
@@ -1010,19 +1013,20 @@ fn remove_unfinished(data: &Path) -> io::Result<()> {
             .extension()
             .is_some_and(|extension| extension == "generating");
         // sled would believe it. It writes another one.
-        let is_torn = || path.ends_with(CONFIGURATION) && !is_whole(&path);
-        if is_draft || is_torn() {
+        let is_believed = path.ends_with(CONFIGURATION) && is_torn(&path);
+        if is_draft || is_believed {
             fs::remove_file(path)?;
         }
     }
     Ok(())
 }
 
-/// Whether a file ends in the checksum of what comes before it.
-fn is_whole(path: &Path) -> bool {
+/// Whether a file does not end in the checksum of what comes before it. One that cannot be read is
+/// left for sled to tell.
+fn is_torn(path: &Path) -> bool {
     fs::read(path).is_ok_and(|bytes| {
         let checked = bytes.split_last_chunk();
-        checked.is_some_and(|(bytes, checksum)| crc32fast::hash(bytes).to_le_bytes() == *checksum)
+        checked.is_none_or(|(bytes, checksum)| crc32fast::hash(bytes).to_le_bytes() != *checksum)
     })
 }
 
