@@ -43,10 +43,12 @@ pub(crate) struct Disk<'a> {
     synced_names: Names,
     name_changes: Vec<(usize, NameChange)>,
     syncs: HashMap<u64, Sync>,
+    /// Which syncs do nothing.
+    is_ignored: fn(&Path) -> bool,
 }
 
 /// What was below a directory before a process began to work in it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Before {
     names: Names,
     files: Vec<Contents>,
@@ -131,7 +133,14 @@ impl<'a> Disk<'a> {
             names: before.names,
             name_changes: Vec::new(),
             syncs: HashMap::new(),
+            is_ignored: |_| false,
         }
+    }
+
+    /// Syncs of these files and directories do nothing.
+    pub(crate) fn ignoring(mut self, is_ignored: fn(&Path) -> bool) -> Self {
+        self.is_ignored = is_ignored;
+        self
     }
 
     fn add_file(&mut self, inode: u64) -> usize {
@@ -178,6 +187,7 @@ impl<'a> Disk<'a> {
                 let node = self.names[from];
                 self.change_names(NameChange::Add(to.clone(), node));
             }
+            Entry::SyncBegan { path, .. } if (self.is_ignored)(path) => {}
             Entry::SyncBegan {
                 number,
                 inode,
@@ -191,8 +201,9 @@ impl<'a> Disk<'a> {
                 self.syncs.insert(*number, Sync { began, what });
             }
             Entry::SyncEnded { number } => {
-                let sync = self.syncs.remove(number).expect("one that began");
-                self.end_sync(&sync);
+                if let Some(sync) = self.syncs.remove(number) {
+                    self.end_sync(&sync);
+                }
             }
             Entry::Mark(_) | Entry::SyncRange => {}
         }

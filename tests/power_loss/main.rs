@@ -119,11 +119,52 @@ fn what_the_program_said_is_done_survives_a_power_failure() {
         let moments = moments(&journal, CUTS_PER_WORK, &mut choices);
         let said = |moment| program::Said::by(journal.marks(moment));
         let judge = |said: &program::Said, place: &Path, _| said.judge(place);
-        cut(&journal, before, &place, moments, &mut choices, said, judge)
+        let disk = Disk::new(&journal, before);
+        cut(disk, &place, moments, &mut choices, said, judge)
     });
     counts.print("the program");
     assert!(counts.wrong.is_empty(), "{counts:#?}");
     assert!(counts.refused.is_empty(), "{counts:#?}");
+}
+
+/// Each of the syncs is needed, and this notices where one is missing.
+#[test]
+fn without_any_one_of_the_syncs_something_is_lost() {
+    let Some(recorder) = recorder() else { return };
+    let kinds: [(&str, fn(&Path) -> bool); 5] = [
+        ("the log", |path| path.ends_with("sled/db")),
+        ("a large value", |path| {
+            path.parent().is_some_and(|above| above.ends_with("blobs"))
+        }),
+        ("the name of a large value", |path| path.ends_with("blobs")),
+        ("the names of sled's files", |path| path.ends_with("sled")),
+        ("the name of the store", |path| path.ends_with("disk")),
+    ];
+    // Records of all sizes, some of them durable.
+    let work = Work {
+        seed: 5,
+        threads: 1,
+        commits: 100,
+    };
+    let place = Place::new();
+    let before = Before::of(&place.root);
+    let journal = place.work(recorder, work, What::Engine);
+    for (what, is_ignored) in kinds {
+        let disk = Disk::new(&journal, before.clone()).ignoring(is_ignored);
+        let mut choices = Seeded::new(0);
+        let moments = moments(&journal, CUTS_PER_WORK, &mut choices);
+        let counts = cut(
+            disk,
+            &place,
+            moments,
+            &mut choices,
+            |moment| work.progress(&work.no_progress(), journal.marks(moment)),
+            |progress: &Vec<_>, path, _| judge_engine(work, progress, path, false),
+        );
+        counts.print(&format!("without syncs of {what}"));
+        let is_noticed = !counts.wrong.is_empty() || !counts.refused.is_empty();
+        assert!(is_noticed, "without syncs of {what}: {counts:#?}");
+    }
 }
 
 /// What sled does alone is not enough, and this notices.
@@ -204,15 +245,8 @@ fn cut_work(recorder: &Path, work: Work, what: What) -> Counts {
         What::Engine => judge_engine(work, progress, path, goes_on),
         What::SledAlone => judge_sled_alone(work, progress, path),
     };
-    cut(
-        &journal,
-        before,
-        &place,
-        moments,
-        &mut choices,
-        progress,
-        judge,
-    )
+    let disk = Disk::new(&journal, before);
+    cut(disk, &place, moments, &mut choices, progress, judge)
 }
 
 /// The power fails at a moment of `work`, and once more while the store is opened after that or
@@ -236,8 +270,7 @@ fn cut_work_twice(recorder: &Path, work: Work) -> Counts {
         let journal = again.work(recorder, Work { commits: 6, ..work }, What::Engine);
         let second = moments(&journal, CUTS_PER_OPENING, &mut choices);
         counts.add(cut(
-            &journal,
-            before,
+            Disk::new(&journal, before),
             &again,
             second,
             &mut choices,
@@ -251,8 +284,7 @@ fn cut_work_twice(recorder: &Path, work: Work) -> Counts {
 /// The power fails at these moments. `said` tells what had been called durable, `judge` whether a
 /// store has that, after going on with it where it is told so.
 fn cut<S: Send>(
-    journal: &Journal,
-    before: Before,
+    mut disk: Disk<'_>,
     place: &Place,
     moments: Vec<(usize, Metadata)>,
     choices: &mut Seeded,
@@ -279,7 +311,6 @@ fn cut<S: Send>(
                 }
             });
         }
-        let mut disk = Disk::new(journal, before);
         for (moment, metadata) in moments {
             disk.advance(moment);
             let found = disk.cut(metadata, choices);
