@@ -546,7 +546,14 @@ fn a_large_value_that_was_lost_ends_what_is_there() {
         let mut commit = Commit::new();
         commit.put(Space::Control, "last", [number]);
         // Some of them are replaced, and their files are of no use any more.
-        let large = vec![number; if number % 2 == 0 { 200_000 } else { 10 }];
+        let large = vec![
+            number;
+            if number.is_multiple_of(2) {
+                200_000
+            } else {
+                10
+            }
+        ];
         commit.put(Space::Records, format!("large {}", number % 3), large);
         let outcome = engine.commit(b"course", &commit, Durability::Durable);
         assert_eq!(outcome.unwrap(), CommitOutcome::Applied);

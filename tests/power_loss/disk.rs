@@ -44,7 +44,7 @@ pub(crate) struct Disk<'a> {
     name_changes: Vec<(usize, NameChange)>,
     syncs: HashMap<u64, Sync>,
     /// Which syncs do nothing.
-    is_ignored: fn(&Path) -> bool,
+    is_ignored: IsIgnored,
 }
 
 /// What was below a directory before a process began to work in it.
@@ -76,6 +76,9 @@ enum Change {
     },
     Resize(usize),
 }
+
+/// Whether the sync of a file or directory does nothing.
+pub(crate) type IsIgnored = fn(&Path) -> bool;
 
 type Names = BTreeMap<PathBuf, Node>;
 
@@ -138,7 +141,7 @@ impl<'a> Disk<'a> {
     }
 
     /// Syncs of these files and directories do nothing.
-    pub(crate) fn ignoring(mut self, is_ignored: fn(&Path) -> bool) -> Self {
+    pub(crate) fn ignoring(mut self, is_ignored: IsIgnored) -> Self {
         self.is_ignored = is_ignored;
         self
     }
@@ -313,7 +316,7 @@ impl<'a> Disk<'a> {
             lens.push(change.len_after(lens[lens.len() - 1]));
         }
         let longest = lens.iter().copied().max().unwrap_or(0);
-        let mut versions = self.versions(changes, longest.div_ceil(SECTOR), choices);
+        let mut versions = versions(changes, longest.div_ceil(SECTOR), choices);
         let some = |choices: &mut Seeded| choices.below(u32::try_from(count + 1).unwrap()) as usize;
         let sized = match moment {
             Some(moment) => changes.iter().take_while(|(at, _)| *at < moment).count(),
@@ -334,8 +337,10 @@ impl<'a> Disk<'a> {
                 Change::Write { at, bytes } => *at..*at + bytes.len(),
                 Change::Resize(len) => *len..kept.len(),
             };
-            for sector in range.start / SECTOR..range.end.div_ceil(SECTOR) {
-                if number >= versions[sector] {
+            let end = range.end.div_ceil(SECTOR);
+            let sectors = versions.iter().enumerate().take(end);
+            for (sector, version) in sectors.skip(range.start / SECTOR) {
+                if number >= *version {
                     continue;
                 }
                 let from = range.start.max(sector * SECTOR);
@@ -350,63 +355,6 @@ impl<'a> Disk<'a> {
         kept.truncate(lens[sized]);
         kept.resize(lens[sized], 0);
         Arc::new(kept)
-    }
-
-    /// After how many changes each sector came to the disk for the last time.
-    fn versions(
-        &self,
-        changes: &[(usize, Change)],
-        sectors: usize,
-        choices: &mut Seeded,
-    ) -> Vec<usize> {
-        let count = changes.len();
-        let some = |choices: &mut Seeded| choices.below(u32::try_from(count + 1).unwrap()) as usize;
-        let reach = choices.one_of(&[
-            Reach::Nothing,
-            Reach::All,
-            Reach::First,
-            Reach::Some,
-            Reach::Some,
-            Reach::Pages,
-            Reach::Sectors,
-            Reach::Torn,
-        ]);
-        match reach {
-            Reach::Nothing => vec![0; sectors],
-            Reach::All => vec![count; sectors],
-            Reach::First => vec![some(choices); sectors],
-            Reach::Some => {
-                let mut versions = vec![0; sectors];
-                let likelihood = 1 + choices.below(7);
-                for (number, (_, change)) in changes.iter().enumerate() {
-                    if choices.happens(likelihood, 8) {
-                        let touched = match change {
-                            Change::Write { at, bytes } => {
-                                at / SECTOR..(at + bytes.len()).div_ceil(SECTOR)
-                            }
-                            Change::Resize(len) => len / SECTOR..sectors,
-                        };
-                        versions[touched.start.min(sectors)..touched.end].fill(number + 1);
-                    }
-                }
-                versions
-            }
-            Reach::Pages => {
-                let mut versions = Vec::with_capacity(sectors);
-                while versions.len() < sectors {
-                    let version = some(choices);
-                    versions.extend([version; PAGE / SECTOR]);
-                }
-                versions.truncate(sectors);
-                versions
-            }
-            Reach::Sectors => (0..sectors).map(|_| some(choices)).collect(),
-            Reach::Torn => {
-                let whole = choices.below(u32::try_from(count).unwrap()) as usize;
-                let sector = |_| whole + usize::from(choices.happens(1, 2));
-                (0..sectors).map(sector).collect()
-            }
-        }
     }
 }
 
@@ -498,6 +446,58 @@ impl NameChange {
             Self::Rename(from, to, _) => {
                 from.parent() == Some(directory) || to.parent() == Some(directory)
             }
+        }
+    }
+}
+
+/// After how many changes each sector came to the disk for the last time.
+fn versions(changes: &[(usize, Change)], sectors: usize, choices: &mut Seeded) -> Vec<usize> {
+    let count = changes.len();
+    let some = |choices: &mut Seeded| choices.below(u32::try_from(count + 1).unwrap()) as usize;
+    let reach = choices.one_of(&[
+        Reach::Nothing,
+        Reach::All,
+        Reach::First,
+        Reach::Some,
+        Reach::Some,
+        Reach::Pages,
+        Reach::Sectors,
+        Reach::Torn,
+    ]);
+    match reach {
+        Reach::Nothing => vec![0; sectors],
+        Reach::All => vec![count; sectors],
+        Reach::First => vec![some(choices); sectors],
+        Reach::Some => {
+            let mut versions = vec![0; sectors];
+            let likelihood = 1 + choices.below(7);
+            for (number, (_, change)) in changes.iter().enumerate() {
+                if choices.happens(likelihood, 8) {
+                    let touched = match change {
+                        Change::Write { at, bytes } => {
+                            at / SECTOR..(at + bytes.len()).div_ceil(SECTOR)
+                        }
+                        Change::Resize(len) => len / SECTOR..sectors,
+                    };
+                    versions[touched.start.min(sectors)..touched.end].fill(number + 1);
+                }
+            }
+            versions
+        }
+        Reach::Pages => {
+            let mut versions = Vec::with_capacity(sectors);
+            while versions.len() < sectors {
+                let version = some(choices);
+                versions.extend([version; PAGE / SECTOR]);
+            }
+            versions.truncate(sectors);
+            versions
+        }
+        Reach::Sectors => (0..sectors).map(|_| some(choices)).collect(),
+        Reach::Torn => {
+            let whole = choices.below(u32::try_from(count).unwrap()) as usize;
+            let sector = |_| whole + usize::from(choices.happens(1, 2));
+            (0..sectors).map(sector).collect()
         }
     }
 }

@@ -15,7 +15,7 @@ mod choices;
 mod disk;
 mod journal;
 #[cfg(feature = "cli")]
-mod program;
+mod operator;
 mod work;
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ use std::{env, fs, panic, thread};
 use choices::{Choices, Seeded};
 use courseblocks::ErrorKind;
 use courseblocks::engine::{SledEngine, SledOptions};
-use disk::{Before, Disk, Found, Metadata};
+use disk::{Before, Disk, Found, IsIgnored, Metadata};
 use journal::{Entry, Journal};
 use tempfile::TempDir;
 use work::{Progress, Work};
@@ -111,14 +111,14 @@ fn what_the_program_said_is_done_survives_a_power_failure() {
         let place = Place::new();
         let exports = place.directory.path().join("exports");
         let before = Before::of(&place.root);
-        program::run(&place.root, &exports, &place.marks, |command| {
+        operator::run(&place.root, &exports, &place.marks, |command| {
             place.record(recorder, command);
         });
         let journal = place.journal();
         let mut choices = Seeded::new(seed);
         let moments = moments(&journal, CUTS_PER_WORK, &mut choices);
-        let said = |moment| program::Said::by(journal.marks(moment));
-        let judge = |said: &program::Said, place: &Path, _| said.judge(place);
+        let said = |moment| operator::Said::by(journal.marks(moment));
+        let judge = |said: &operator::Said, place: &Path, _| said.judge(place);
         let disk = Disk::new(&journal, before);
         cut(disk, &place, moments, &mut choices, said, judge)
     });
@@ -131,7 +131,7 @@ fn what_the_program_said_is_done_survives_a_power_failure() {
 #[test]
 fn without_any_one_of_the_syncs_something_is_lost() {
     let Some(recorder) = recorder() else { return };
-    let kinds: [(&str, fn(&Path) -> bool); 5] = [
+    let kinds: [(&str, IsIgnored); 5] = [
         ("the log", |path| path.ends_with("sled/db")),
         ("a large value", |path| {
             path.parent().is_some_and(|above| above.ends_with("blobs"))
@@ -158,7 +158,7 @@ fn without_any_one_of_the_syncs_something_is_lost() {
             &place,
             moments,
             &mut choices,
-            |moment| work.progress(&work.no_progress(), journal.marks(moment)),
+            |moment| Work::progress(&work.no_progress(), journal.marks(moment)),
             |progress: &Vec<_>, path, _| judge_engine(work, progress, path, false),
         );
         counts.print(&format!("without syncs of {what}"));
@@ -240,7 +240,7 @@ fn cut_work(recorder: &Path, work: Work, what: What) -> Counts {
     let journal = place.work(recorder, work, what);
     let mut choices = Seeded::new(work.seed);
     let moments = moments(&journal, CUTS_PER_WORK, &mut choices);
-    let progress = |moment| work.progress(&work.no_progress(), journal.marks(moment));
+    let progress = |moment| Work::progress(&work.no_progress(), journal.marks(moment));
     let judge = |progress: &Vec<_>, path: &Path, goes_on| match what {
         What::Engine => judge_engine(work, progress, path, goes_on),
         What::SledAlone => judge_sled_alone(work, progress, path),
@@ -262,7 +262,7 @@ fn cut_work_twice(recorder: &Path, work: Work) -> Counts {
     for (moment, metadata) in first {
         disk.advance(moment);
         let found = disk.cut(metadata, &mut choices);
-        let reached = work.progress(&work.no_progress(), journal.marks(moment));
+        let reached = Work::progress(&work.no_progress(), journal.marks(moment));
         let again = Place::new();
         fs::remove_dir(&again.root).unwrap();
         found.write(&place.root, &again.root);
@@ -274,7 +274,7 @@ fn cut_work_twice(recorder: &Path, work: Work) -> Counts {
             &again,
             second,
             &mut choices,
-            |moment| work.progress(&reached, journal.marks(moment)),
+            |moment| Work::progress(&reached, journal.marks(moment)),
             |progress: &Vec<_>, path, goes_on| judge_engine(work, progress, path, goes_on),
         ));
     }

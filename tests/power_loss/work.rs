@@ -148,7 +148,6 @@ impl Work {
 
     /// How far each thread had come by these marks, having come this far before.
     pub(crate) fn progress<'a>(
-        self,
         before: &[Progress],
         marks: impl Iterator<Item = &'a str>,
     ) -> Vec<Progress> {

@@ -131,9 +131,10 @@ impl Said {
                 }
             }
         }
-        match left.is_empty() {
-            true => Ok(()),
-            false => Err(format!("{left:?} are gone")),
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?} are gone"))
         }
     }
 }
