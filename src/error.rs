@@ -33,6 +33,9 @@ pub enum ErrorKind {
     TooNew,
     /// Stored bytes that fail their checks. Derived data can be collected again.
     Damaged,
+    /// The disk is full, or the process has too many files open. It is not the fault of what was to
+    /// be written, what is stored can be read, and the same works once there is room.
+    NoRoom,
     /// The engine or the file system refused; the source tells more.
     Storage,
 }

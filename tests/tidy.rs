@@ -117,6 +117,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("indicatif::", &["src/cli/"]),
     ("console::", &["src/cli/"]),
     ("signal_hook::", &["src/cli/interrupt.rs"]),
+    ("rustix::", &["src/engine/disk.rs"]),
 ];
 
 /// What only the command line may do.

@@ -2,12 +2,13 @@
 //! engine keeps its data there.
 
 use std::fmt::Display;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::mem;
 use std::path::{self, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use super::disk::{is_lack_of_files, is_lack_of_room};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The layout that is written, and the newest one that is read.
@@ -73,6 +74,12 @@ impl Directory {
         let _ = fs::remove_file(sharing.join(SOCKET)).and_then(|()| fs::remove_dir(sharing));
     }
 
+    fn is_in_place(&self) -> bool {
+        let ours = self.lock.as_ref().map(File::metadata);
+        let found = fs::metadata(self.path.join(LOCK));
+        matches!((ours, found), (Some(Ok(ours)), Ok(found)) if is_same(&ours, &found))
+    }
+
     /// Leaves the store locked, and this process named, until it ends.
     pub(super) fn lock_until_exit(&mut self) {
         mem::forget(self.lock.take());
@@ -81,20 +88,48 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        self.end_sharing();
-        if let Some(lock) = &self.lock {
+        // Unless there is another store at the path by now.
+        if self.is_in_place() {
+            self.end_sharing();
+        }
+        if let Some(lock) = &mut self.lock {
             // So that nobody reads a pid that is long gone.
-            let _ = lock.set_len(0);
+            let _ = write_owner(lock, "");
             // Closing the file would leave the lock to a child process that is just being forked.
             let _ = lock.unlock();
         }
     }
 }
 
-/// An error of the file system about the store at `path`.
+/// An error of the file system about the store at `path`, with the way out where it tells one.
 pub(super) fn unusable(path: &Path, what: impl Display, error: io::Error) -> Error {
-    let message = format!("the store at {} {what}", path.display());
-    Error::new(ErrorKind::Storage, message).with_source(error)
+    let path = path.display();
+    let message = match advice(&error) {
+        Some(advice) => format!("the store at {path} {what} ({advice})"),
+        None => format!("the store at {path} {what}"),
+    };
+    let kind = match is_lack_of_room(&error) {
+        true => ErrorKind::NoRoom,
+        false => ErrorKind::Storage,
+    };
+    Error::new(kind, message).with_source(error)
+}
+
+fn advice(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::StorageFull => Some("free some space"),
+        io::ErrorKind::QuotaExceeded => Some("free some space, or raise the quota"),
+        io::ErrorKind::PermissionDenied => {
+            Some("this user must be allowed to read and write all that is in it")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("a store is written to when it is opened: copy it to where that is possible")
+        }
+        _ if is_lack_of_files(error) => {
+            Some("close some files or connections, or raise the limit of open files")
+        }
+        _ => None,
+    }
 }
 
 /// Tells a file or directory from its copies: the device and the number of its inode, or its path
@@ -115,6 +150,21 @@ pub(super) fn identity(path: &Path) -> io::Result<String> {
         Some(made) => format!("{place}@{}", made.as_nanos()),
         None => place,
     })
+}
+
+/// Whether both are of one file, as far as that is known.
+pub(super) fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    }
+    // What is open cannot be replaced elsewhere.
+    #[cfg(not(unix))]
+    {
+        let _ = (one, other);
+        true
+    }
 }
 
 /// Makes a file's name, or its end, survive the end of the machine.
@@ -202,11 +252,16 @@ fn lock(path: &Path) -> Result<File> {
         Err(TryLockError::WouldBlock) => return Err(open_elsewhere(path, &mut lock)),
         Err(TryLockError::Error(error)) => return Err(unlockable(error)),
     }
-    let written = lock
-        .set_len(0)
-        .and_then(|()| writeln!(lock, "{}", std::process::id()));
-    written.map_err(unlockable)?;
+    // Others are told less without it, which is no reason not to open the store.
+    let _ = write_owner(&mut lock, &std::process::id().to_string());
     Ok(lock)
+}
+
+/// Always as long, so that it takes no room that is not there already when the disk is full.
+fn write_owner(lock: &mut File, owner: &str) -> io::Result<()> {
+    const LEN: usize = 10;
+    lock.seek(SeekFrom::Start(0))?;
+    writeln!(lock, "{owner:<LEN$}")
 }
 
 fn open_elsewhere(path: &Path, lock: &mut File) -> Error {

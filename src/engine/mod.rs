@@ -7,6 +7,7 @@
 
 mod acknowledged;
 mod directory;
+mod disk;
 mod memory;
 #[cfg(unix)]
 mod shared;
@@ -38,6 +39,8 @@ use crate::error::{Error, ErrorKind, Result};
 ///   [`flush`](Self::flush) first.
 /// - **Errors.** After a failed commit or flush an engine may refuse everything with
 ///   [`ErrorKind::Storage`] until it is opened again, when the commit is there or is not.
+///   [`ErrorKind::NoRoom`] is over when there is room: everything else goes on. A commit that was
+///   refused so has not happened, or can be read already and becomes durable later.
 ///
 /// A partition that holds a 0x00 byte is an [`ErrorKind::InvalidKey`].
 pub trait Engine: fmt::Debug + Send + Sync + 'static {

@@ -10,7 +10,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, mpsc};
 use std::thread;
 use std::time::Duration;
 use std::{fmt, io, mem};
@@ -23,6 +23,7 @@ use sled::{Db, IVec, Tree};
 
 use super::acknowledged::Acknowledged;
 use super::directory::{Directory, create_private, identity, sync_directory, unusable};
+use super::disk::{Disk, Use, expect_room_at, is_lack_of_files, is_lack_of_room};
 use super::undo::{Found, OldValue, UndoJournal};
 use super::{
     Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
@@ -72,6 +73,19 @@ const CLOSING_WAIT: Duration = Duration::from_millis(2);
 /// one of 64 KiB never in 40,000, nor in 120,000. It makes such a commit take 0.22 ms instead of
 /// 0.1 ms. It is less likely so, and not impossible.
 const MAX_BACKLOG: u64 = 64 << 10;
+
+/// How long a flush may take that is to tell whether sled still writes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often, and how long each time, to wait for a file that may be opened again: 1 s in all.
+const OPENING_WAITS: u32 = 100;
+const OPENING_WAIT: Duration = Duration::from_millis(10);
+
+const ROOM_FOR_BUFFERS: u64 = 1 << 20;
+const ROOM_FOR_DELETING: u64 = 4 << 20;
+const ROOM_FOR_LITTLE: u64 = 6 << 20;
+const SMALL: u64 = 64 << 10;
+const ROOM_FACTOR: u64 = 8;
 
 const WAY_OUT: &str = "restore a backup, or import the courses, into a new directory";
 
@@ -132,8 +146,9 @@ pub struct SledEngine {
     /// Bytes of commits that sled may have in its buffers.
     backlog: AtomicU64,
     durable: Mutex<Durable>,
+    journal: UndoJournal,
+    disk: Disk,
     options: SledOptions,
-    data: PathBuf,
     place: String,
     /// Last, because its drop releases the lock.
     directory: Directory,
@@ -155,7 +170,6 @@ struct Handles {
     control: Tree,
     counts: Tree,
     db: Db,
-    journal: UndoJournal,
 }
 
 /// What is on the disk.
@@ -237,9 +251,25 @@ impl SledEngine {
         removed.map_err(|error| unusable(path, "cannot be cleaned up", error))?;
         let refused = |error| unusable(path, "cannot be brought to the disk", error);
         let (journal, unfinished) = UndoJournal::open(path).map_err(refused)?;
-        let (handles, count) = guarded(|| Handles::open(&data, options, journal))
-            .map_err(|failure| failure.into_error(path, "cannot be opened"))?;
+        if !data.join(LOG).exists() {
+            // sled would leave parts of itself behind.
+            let room = expect_room_at(path, ROOM_FOR_LITTLE);
+            room.inspect_err(|_| drop(journal.lend_room(&unfinished)))?;
+        }
+        let opened = match guarded(|| Handles::open(&data, options)) {
+            // It writes a snapshot first, and takes the old one away then.
+            Err(failure) if failure.is_lack_of_room() => {
+                journal.lend_room(&unfinished).map_err(refused)?;
+                wait_until_closed(path, &data)?;
+                remove_drafts(&data).map_err(refused)?;
+                guarded(|| Handles::open(&data, options))
+            }
+            opened => opened,
+        };
+        let (handles, count) =
+            opened.map_err(|failure| failure.into_error(path, "cannot be opened"))?;
         let durable = Durable::open(path, &data).map_err(refused)?;
+        let disk = Disk::new(path, data.join(LOG), &durable.files.log).map_err(refused)?;
         let acknowledged = durable.acknowledged.count();
         // A restore may leave the directory in its place and bring another log.
         let place = identity(path)
@@ -253,8 +283,9 @@ impl SledEngine {
             applied: AtomicU64::new(count),
             backlog: AtomicU64::new(0),
             durable: Mutex::new(durable),
+            journal,
+            disk,
             options: options.clone(),
-            data,
             place,
             directory,
         };
@@ -286,10 +317,11 @@ impl SledEngine {
     fn write(&self, prepared: &Prepared<'_>) -> Result<Result<u64, Refused>> {
         let _writing = self.writing();
         let handles = self.running()?;
+        self.expect_room(prepared)?;
         let old_values = RefCell::new(Vec::new());
         // Until then, sled has only read.
         let is_writing = Cell::new(false);
-        let _under_way = self.transactions.begin();
+        let under_way = self.transactions.begin();
         let transacted = guarded(|| {
             let committed = handles
                 .all()
@@ -311,13 +343,16 @@ impl SledEngine {
         match transacted {
             Ok(Ok(count)) => {
                 self.applied.fetch_max(count, Ordering::AcqRel);
+                self.backlog.fetch_add(prepared.bytes(), Ordering::Relaxed);
+                drop(under_way);
+                self.tidy(handles, prepared)?;
                 Ok(Ok(count))
             }
             Ok(Err(refused)) => Ok(Err(refused)),
             Err(failure) if is_writing.get() => {
                 if prepared.purpose == Purpose::Commit {
                     // If this fails too, the journal says so.
-                    let _ = handles.journal.record(&old_values.borrow());
+                    let _ = self.journal.record(&old_values.borrow());
                 }
                 Err(self.stop(failure))
             }
@@ -325,9 +360,31 @@ impl SledEngine {
         }
     }
 
+    /// Refuses a commit while it would be the last one.
+    fn expect_room(&self, prepared: &Prepared<'_>) -> Result<()> {
+        self.disk.expect_room(prepared.room(), Use::Commit)?;
+        let made = self.journal.make_room();
+        made.map_err(|error| unusable(self.path(), "was not written to", error))
+    }
+
+    /// Has sled divide and unite its pages now, while there is room for it. Else it does so when
+    /// they are read.
+    fn tidy(&self, handles: &Handles, prepared: &Prepared<'_>) -> Result<()> {
+        let visited = guarded(|| {
+            prepared.writes.iter().try_for_each(|(map, key, _)| {
+                let tree = handles.all_of(*map);
+                tree.map_or(Ok(()), |tree| tree.contains_key(key).map(drop))
+            })
+        });
+        match visited {
+            Err(failure) if !failure.is_damage() => Err(self.stop(failure)),
+            _ => Ok(()),
+        }
+    }
+
     /// Has sled write its buffers where that much waits in them.
-    fn limit_backlog(&self, added: u64) -> Result<()> {
-        if self.backlog.fetch_add(added, Ordering::Relaxed) + added < MAX_BACKLOG {
+    fn limit_backlog(&self) -> Result<()> {
+        if self.backlog.load(Ordering::Relaxed) < MAX_BACKLOG {
             return Ok(());
         }
         self.write_log()
@@ -350,7 +407,8 @@ impl SledEngine {
         // It has no preconditions, and so is not refused.
         let _ = self.write(&prepared)?;
         self.flush()?;
-        self.read(|handles| Ok(handles.journal.clear()?))
+        let cleared = self.journal.clear();
+        cleared.map_err(|error| unusable(self.path(), "cannot be written", error))
     }
 
     fn make_durable(&self, count: u64) -> Result<()> {
@@ -368,6 +426,10 @@ impl SledEngine {
     fn write_log(&self) -> Result<()> {
         let _writing = self.writing();
         let handles = self.running()?;
+        // Nothing may have been written since a store was opened on a full disk.
+        if self.backlog.load(Ordering::Relaxed) > 0 {
+            self.disk.expect_room(ROOM_FOR_BUFFERS, Use::Flush)?;
+        }
         self.backlog.store(0, Ordering::Relaxed);
         let flushed = guarded(|| handles.db.flush());
         flushed.map(|_| ()).map_err(|failure| self.stop(failure))
@@ -395,11 +457,23 @@ impl SledEngine {
 
     /// What cannot be read is no reason to stop.
     fn failed(&self, failure: Failure) -> Error {
-        if failure.is_damage() {
+        if failure.is_damage() || failure.is_lack_of_files() && self.still_writes() {
             failure.into_error(self.path(), "has a value that cannot be read")
         } else {
             self.stop(failure)
         }
+    }
+
+    /// Whether sled goes on after it could not open a file, which may have been one to write to: a
+    /// flush fails then, or never ends.
+    fn still_writes(&self) -> bool {
+        let Ok(handles) = self.running() else {
+            return false;
+        };
+        let db = handles.db.clone();
+        let (done, is_done) = mpsc::channel();
+        let flushing = thread::Builder::new().spawn(move || done.send(db.flush().is_ok()));
+        flushing.is_ok() && is_done.recv_timeout(PATIENCE) == Ok(true)
     }
 
     /// Nothing is done with sled any more, not even closing it.
@@ -450,7 +524,7 @@ impl Engine for SledEngine {
             Ok(count) => {
                 match durability {
                     Durability::Durable => self.make_durable(count)?,
-                    Durability::Buffered => self.limit_backlog(prepared.bytes())?,
+                    Durability::Buffered => self.limit_backlog()?,
                 }
                 Ok(CommitOutcome::Applied)
             }
@@ -502,8 +576,11 @@ impl Drop for SledEngine {
             drop(handles);
             Ok(())
         });
-        // Only then may the lock go, so that whoever opens the store next finds it closed.
-        let _ = wait_until_closed(self.path(), &self.data);
+        // Only then may the lock go, so that whoever opens the store next finds it closed. At the
+        // path may be another store by now.
+        let durable = self.durable.get_mut();
+        let log = &durable.unwrap_or_else(PoisonError::into_inner).files.log;
+        let _ = wait_until_unlocked(self.directory.path(), log);
     }
 }
 
@@ -545,7 +622,7 @@ impl Transactions {
 }
 
 impl Handles {
-    fn open(data: &Path, options: &SledOptions, journal: UndoJournal) -> sled::Result<(Self, u64)> {
+    fn open(data: &Path, options: &SledOptions) -> sled::Result<(Self, u64)> {
         let db = sled::Config::new()
             .path(data)
             .segment_size(SEGMENT_BYTES)
@@ -560,7 +637,6 @@ impl Handles {
             control: db.open_tree("control")?,
             counts: db.open_tree("counts")?,
             db,
-            journal,
         };
         let count = parse_count(handles.counts.get(COMMITS)?.as_ref())?;
         Ok((handles, count))
@@ -572,6 +648,13 @@ impl Handles {
             Space::Courses => &self.courses,
             Space::Control => &self.control,
         }
+    }
+
+    fn all_of(&self, map: Map) -> Option<&Tree> {
+        let (records, courses, control, counts) = self.all();
+        [records, courses, control, counts]
+            .get(usize::from(map))
+            .copied()
     }
 
     fn all(&self) -> (&Tree, &Tree, &Tree, &Tree) {
@@ -609,13 +692,14 @@ impl Durable {
 impl Files {
     fn sync(&mut self) -> io::Result<()> {
         let mut present = HashSet::new();
-        for blob in fs::read_dir(&self.blobs)? {
+        for blob in patiently(|| fs::read_dir(&self.blobs))? {
             present.insert(blob?.file_name());
         }
         let mut has_new = false;
         for name in present.difference(&self.synced_blobs) {
             // Opened for writing, since not every system syncs a file that is only read.
-            match OpenOptions::new().write(true).open(self.blobs.join(name)) {
+            let blob = self.blobs.join(name);
+            match patiently(|| OpenOptions::new().write(true).open(&blob)) {
                 Ok(blob) => blob.sync_data()?,
                 // sled has replaced it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -624,7 +708,7 @@ impl Files {
             has_new = true;
         }
         if has_new {
-            sync_directory(&self.blobs)?;
+            patiently(|| sync_directory(&self.blobs))?;
         }
         self.synced_blobs = present;
         self.log.sync_data()
@@ -678,13 +762,23 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// What is to be written, in bytes.
+    /// What is to be written, in bytes, the number of the commit included.
     fn bytes(&self) -> u64 {
         let sizes = self.writes.iter().map(|(_, key, value)| {
             let value = value.as_ref().map_or(0, |value| value.len());
             (key.len() + value) as u64
         });
-        sizes.sum()
+        sizes.sum::<u64>() + size_of::<u64>() as u64
+    }
+
+    /// How much room there must be for it.
+    fn room(&self) -> u64 {
+        let adds = self.writes.iter().any(|(_, _, value)| value.is_some());
+        match self.bytes() {
+            _ if !adds || self.purpose == Purpose::TakeBack => ROOM_FOR_DELETING,
+            ..SMALL => ROOM_FOR_LITTLE,
+            bytes => ROOM_FOR_LITTLE + ROOM_FACTOR * bytes,
+        }
     }
 
     fn undoing(old_values: &[OldValue<Vec<u8>>]) -> Self {
@@ -789,13 +883,24 @@ impl Failure {
         }
     }
 
+    fn is_lack_of_room(&self) -> bool {
+        matches!(self, Self::Sled(sled::Error::Io(error)) if is_lack_of_room(error))
+    }
+
+    fn is_lack_of_files(&self) -> bool {
+        matches!(self, Self::Sled(sled::Error::Io(error)) if is_lack_of_files(error))
+    }
+
     fn into_error(self, path: &Path, what: &str) -> Error {
-        let path = path.display();
+        let display = path.display();
         let error = if self.is_damage() {
-            let message = format!("the store at {path} {what}: its files are damaged; {WAY_OUT}");
+            let message =
+                format!("the store at {display} {what}: its files are damaged; {WAY_OUT}");
             Error::new(ErrorKind::Damaged, message)
+        } else if let Self::Sled(sled::Error::Io(error)) = self {
+            return unusable(path, what, error);
         } else {
-            Error::new(ErrorKind::Storage, format!("the store at {path} {what}"))
+            Error::new(ErrorKind::Storage, format!("the store at {display} {what}"))
         };
         self.cause_of(error)
     }
@@ -877,6 +982,11 @@ fn wait_until_closed(path: &Path, data: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(uncertain(error)),
     };
+    wait_until_unlocked(path, &log)
+}
+
+fn wait_until_unlocked(path: &Path, log: &File) -> Result<()> {
+    let uncertain = |error| unusable(path, "cannot be locked", error);
     for _ in 0..CLOSING_WAITS {
         match log.try_lock() {
             // Closing the file would leave the lock to a child process that is just being forked.
@@ -890,6 +1000,17 @@ fn wait_until_closed(path: &Path, data: &Path) -> Result<()> {
         path.display()
     );
     Err(Error::new(ErrorKind::OpenElsewhere, message))
+}
+
+/// Opens a file as soon as that is possible, for a while.
+fn patiently<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..OPENING_WAITS {
+        match open() {
+            Err(error) if is_lack_of_files(&error) => thread::sleep(OPENING_WAIT),
+            opened => return opened,
+        }
+    }
+    open()
 }
 
 /// Removes what an interrupted opening (or a full disk) leaves of a snapshot. sled would take it

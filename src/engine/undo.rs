@@ -8,8 +8,10 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::directory::private_file;
+use super::disk::is_lack_of_room;
 
 /// The file's name in the store's directory.
 const FILE: &str = "UNDO";
@@ -49,12 +51,33 @@ pub(super) enum Found {
 
 /// A file with room for the old values of one commit.
 #[derive(Debug)]
-pub(super) struct UndoJournal(File);
+pub(super) struct UndoJournal {
+    file: File,
+    has_room: AtomicBool,
+}
 
 impl UndoJournal {
+    /// May have no room yet, where the disk is full.
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Found)> {
         let path = directory.join(FILE);
         let mut file = private_file().truncate(false).open(path)?;
+        let found = read(&mut file)?;
+        let journal = Self {
+            file,
+            has_room: AtomicBool::new(false),
+        };
+        match journal.make_room() {
+            Err(error) if !is_lack_of_room(&error) => Err(error),
+            _ => Ok((journal, found)),
+        }
+    }
+
+    /// To be called before every commit: what is there already costs nothing.
+    pub(super) fn make_room(&self) -> io::Result<()> {
+        if self.has_room.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut file = &self.file;
         let len = file.metadata()?.len();
         if len < ROOM as u64 {
             // Bytes, since a mere length would reserve nothing.
@@ -62,8 +85,17 @@ impl UndoJournal {
             io::copy(&mut io::repeat(0).take(ROOM as u64 - len), &mut file)?;
             file.sync_all()?;
         }
-        let found = read(&mut file)?;
-        Ok((Self(file), found))
+        self.has_room.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Leaves the room to something that is more urgent, unless there is something in it.
+    pub(super) fn lend_room(&self, found: &Found) -> io::Result<()> {
+        if *found == Found::Nothing {
+            self.has_room.store(false, Ordering::Release);
+            self.file.set_len(HEADER_LEN as u64)?;
+        }
+        Ok(())
     }
 
     /// Takes no more room than there is, as long as `old_values` fit into it.
@@ -80,7 +112,7 @@ impl UndoJournal {
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut file = &self.0;
+        let mut file = &self.file;
         file.seek(SeekFrom::Start(at))?;
         file.write_all(bytes)?;
         file.sync_data()
@@ -90,8 +122,12 @@ impl UndoJournal {
 fn read(file: &mut File) -> io::Result<Found> {
     let mut found = NOTHING;
     file.seek(SeekFrom::Start(0))?;
-    file.read_exact(&mut found)?;
-    if found == NOTHING {
+    let is_whole = match file.read_exact(&mut found) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+        read => read.map(|()| true)?,
+    };
+    // Nothing is written into a journal without room.
+    if !is_whole || found == NOTHING {
         return Ok(Found::Nothing);
     }
     let len = found
