@@ -143,11 +143,8 @@ fn a_store_that_this_process_has_open_is_not_opened_twice() {
     check_refused(directory.path(), ErrorKind::OpenElsewhere, &message);
     put(&engine, Space::Control, "course", b"name", b"value");
     drop(engine);
-    assert_eq!(
-        fs::read(directory.path().join("LOCK")).unwrap(),
-        b"",
-        "a pid that is gone"
-    );
+    let lock = fs::read_to_string(directory.path().join("LOCK")).unwrap();
+    assert_eq!(lock.trim(), "", "a pid that is gone");
     open(directory.path());
 }
 

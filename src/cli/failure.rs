@@ -96,7 +96,7 @@ pub(super) fn explain(error: &Error) -> String {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match error.kind() {
-            ErrorKind::Storage | ErrorKind::OpenElsewhere => Status::Store,
+            ErrorKind::Storage | ErrorKind::NoRoom | ErrorKind::OpenElsewhere => Status::Store,
             ErrorKind::Registry | ErrorKind::InvalidKey => Status::Usage,
             _ => Status::Incomplete,
         };
@@ -164,6 +164,7 @@ mod tests {
         check(ErrorKind::Damaged, Status::Incomplete);
         check(ErrorKind::Registry, Status::Usage);
         check(ErrorKind::Storage, Status::Store);
+        check(ErrorKind::NoRoom, Status::Store);
         check(ErrorKind::OpenElsewhere, Status::Store);
     }
 

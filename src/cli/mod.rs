@@ -43,7 +43,7 @@ use crate::manager::Manager;
 use crate::rollout::Notice;
 use crate::store::Store;
 use crate::transformer::Registry;
-use failure::{Answer, Failure};
+use failure::{Answer, Failure, explain};
 use output::Output;
 use progress::Progress;
 use session::{Identity, Session};
@@ -251,11 +251,29 @@ impl Context {
         self.manager_for(self.identity.lasts)
     }
 
-    /// The same, with a lease that lasts so long.
-    fn manager_for(&self, lasts: Duration) -> Result<Session, Failure> {
+    /// The same for a command that only reads, unless something must be collected first. It
+    /// answers on a full disk, too.
+    fn reader(&self, output: &Output) -> Result<Session, Failure> {
+        let manager = self.unjoined()?;
+        let (session, unjoined) = Session::begin_reading(manager, &self.identity)?;
+        if let Some(error) = unjoined {
+            let error = explain(&error);
+            output.notice(&format!(
+                "warning: only what is stored already can be answered: {error}"
+            ));
+        }
+        Ok(session)
+    }
+
+    fn unjoined(&self) -> Result<Manager, Failure> {
         let store = self.open()?;
         let sources = Arc::new(Sources::new(Arc::clone(&store)));
-        let manager = Manager::new(store, Arc::clone(&self.registry), sources);
+        Ok(Manager::new(store, Arc::clone(&self.registry), sources))
+    }
+
+    /// The release that this program is, with a lease that lasts so long.
+    fn manager_for(&self, lasts: Duration) -> Result<Session, Failure> {
+        let manager = self.unjoined()?;
         let identity = Identity {
             lasts,
             ..self.identity.clone()
