@@ -3,19 +3,29 @@
 //!
 //! `COURSEBLOCKS_FULL_DISK_ROUNDS` says how often, over disks of many sizes.
 
-#![cfg(unix)]
+#![cfg(all(unix, feature = "cli"))]
 
+mod program;
 #[path = "common/small_disk.rs"]
 mod small_disk;
 
 use std::collections::BTreeMap;
-use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{env, thread};
 
 use courseblocks::engine::{
-    Commit, CommitOutcome, Durability, Engine, Key, SledEngine, SledOptions, Space,
+    Commit, CommitOutcome, Durability, Engine, Key, SharedEngine, SledEngine, SledOptions, Space,
 };
 use courseblocks::{Error, ErrorKind};
+use program::{Program, Run, write_course};
 use small_disk::{SmallDisk, where_disks_are_small};
 
 const MIB: u64 = 1 << 20;
@@ -176,4 +186,331 @@ fn a_full_disk_refuses_commits_and_nothing_else() {
         }
         eprintln!("{commits} commits, {refused} refused, {reopened} times reopened");
     });
+}
+
+#[track_caller]
+fn check<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind, said: &[&str]) {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    let text = format!("{error}: {}", cause.unwrap_or_default());
+    for said in said {
+        assert!(text.contains(said), "{said:?} is not in {text:?}");
+    }
+}
+
+fn put(engine: &dyn Engine, name: u8, value: Vec<u8>) -> Result<(), Error> {
+    let mut commit = Commit::new();
+    commit.put(Space::Records, [name], value);
+    let outcome = engine.commit(b"course", &commit, Durability::Durable)?;
+    assert_eq!(outcome, CommitOutcome::Applied);
+    Ok(())
+}
+
+fn get(engine: &dyn Engine, name: u8) -> Result<Option<u8>, Error> {
+    let value = engine.get(Key::new(Space::Records, b"course", &[name]))?;
+    Ok(value.map(|value| value[0]))
+}
+
+/// sled alone writes a snapshot whenever it is opened: there is room that is lent to it.
+#[test]
+fn a_store_on_a_full_disk_is_opened_and_read() {
+    where_disks_are_small("a_store_on_a_full_disk_is_opened_and_read", || {
+        for left in [0, 1, 4 << 10, 100 << 10] {
+            let disk = SmallDisk::new(40 << 10);
+            let engine = open(&disk.store());
+            let mut commit = Commit::new();
+            // A snapshot of some 100 KB.
+            for name in 0_u32..20_000 {
+                commit.put(Space::Control, name.to_be_bytes(), "value");
+            }
+            let _ = engine
+                .commit(b"many", &commit, Durability::Durable)
+                .unwrap();
+            put(&engine, 0, vec![1; 100_000]).unwrap();
+            drop(engine);
+            disk.fill_up_to(left);
+            for _ in 0..2 {
+                let engine = open(&disk.store());
+                assert_eq!(get(&engine, 0).unwrap(), Some(1));
+                let many = engine.scan(Space::Control, None);
+                assert_eq!(many.map(Result::unwrap).count(), 20_000);
+                let said = ["PATH", "disk is full", "free some space"];
+                let path = disk.store().display().to_string();
+                let said = said.map(|said| said.replace("PATH", &path));
+                let said = said.each_ref().map(String::as_str);
+                check(put(&engine, 0, vec![2]), ErrorKind::NoRoom, &said);
+                engine.flush().unwrap();
+            }
+            disk.free();
+            let engine = open(&disk.store());
+            put(&engine, 0, vec![2]).unwrap();
+            assert_eq!(get(&engine, 0).unwrap(), Some(2));
+            let undo = fs::metadata(disk.store().join("UNDO")).unwrap();
+            assert_eq!(undo.len(), 8 * MIB, "room for a failed commit");
+        }
+    });
+}
+
+#[test]
+fn a_disk_that_is_too_small_for_a_new_store_is_told_of() {
+    where_disks_are_small(
+        "a_disk_that_is_too_small_for_a_new_store_is_told_of",
+        || {
+            for kib in [4, 8, 12, 16, 64, 1 << 10, 6 << 10, 9 << 10, 13 << 10] {
+                let disk = SmallDisk::new(kib);
+                let opened = SledEngine::open(&disk.store(), &SledOptions::default());
+                let path = disk.store().display().to_string();
+                check(opened, ErrorKind::NoRoom, &[&path, "free some space"]);
+                disk.resize(40 << 10);
+                put(&open(&disk.store()), 0, vec![1]).unwrap();
+            }
+        },
+    );
+}
+
+#[test]
+fn a_file_system_that_is_read_only_is_told_of() {
+    where_disks_are_small("a_file_system_that_is_read_only_is_told_of", || {
+        let disk = SmallDisk::new(40 << 10);
+        drop(open(&disk.store()));
+        disk.make_read_only();
+        let path = disk.store().display().to_string();
+        let opened = SledEngine::open(&disk.store(), &SledOptions::default());
+        let said = [&path, "Read-only file system", "copy it"];
+        check(opened, ErrorKind::Storage, &said);
+        let fresh = SledEngine::open(&disk.path().join("fresh"), &SledOptions::default());
+        check(
+            fresh,
+            ErrorKind::Storage,
+            &["fresh", "Read-only file system"],
+        );
+    });
+}
+
+/// sled alone acknowledged what went into files that nobody finds any more.
+#[test]
+fn a_directory_that_is_gone_is_noticed_before_anything_is_acknowledged() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("store");
+    let away = parent.path().join("away");
+    let display = path.display().to_string();
+    let said = [display.as_str(), "removed, moved or replaced"];
+    let engine = open(&path);
+    put(&engine, 0, vec![1; 100_000]).unwrap();
+
+    fs::rename(&path, &away).unwrap();
+    check(put(&engine, 0, vec![2]), ErrorKind::Storage, &said);
+    assert_eq!(get(&engine, 0).unwrap(), Some(1));
+    fs::rename(&away, &path).unwrap();
+    put(&engine, 0, vec![3]).unwrap();
+
+    // Another store comes to be there, and others use it.
+    fs::rename(&path, &away).unwrap();
+    let other = SharedEngine::open(&path, &SledOptions::default()).unwrap();
+    check(put(&engine, 0, vec![4]), ErrorKind::Storage, &said);
+    assert_eq!(get(&engine, 0).unwrap(), Some(3));
+    drop(engine);
+    assert!(path.join("sharing/SOCKET").exists(), "it is another's");
+    put(&other, 0, vec![5]).unwrap();
+    drop(other);
+    assert_eq!(get(&open(&away), 0).unwrap(), Some(3));
+
+    let engine = open(&path);
+    fs::remove_dir_all(&path).unwrap();
+    check(put(&engine, 0, vec![6]), ErrorKind::Storage, &said);
+    assert_eq!(get(&engine, 0).unwrap(), Some(5));
+    drop(engine);
+    assert!(!path.exists());
+}
+
+/// Runs a test of this file, made for it, in another process, by way of a shell.
+fn helper(name: &str, shell: &str, path: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            &format!("{shell}; exec \"$0\" --exact {name} --nocapture"),
+        ])
+        .arg(env::current_exe().unwrap())
+        .env("COURSEBLOCKS_TEST_STORE", path)
+        .env("RUST_BACKTRACE", "0");
+    command
+}
+
+#[track_caller]
+fn succeeds(mut command: Command) {
+    let output = command.output().unwrap();
+    let told =
+        [output.stdout, output.stderr].map(|told| String::from_utf8_lossy(&told).into_owned());
+    assert!(output.status.success(), "{}{}", told[0], told[1]);
+    assert!(told[0].contains("1 passed"), "{}", told[0]);
+}
+
+/// `None` where the helper is run as a test.
+fn helpers_store() -> Option<std::path::PathBuf> {
+    env::var_os("COURSEBLOCKS_TEST_STORE").map(Into::into)
+}
+
+/// Not a test of its own: its process is nobody special.
+#[test]
+fn helper_without_permission() {
+    let Some(path) = helpers_store() else {
+        return;
+    };
+    let display = path.display().to_string();
+    let said = [
+        display.as_str(),
+        "Permission denied",
+        "this user must be allowed",
+    ];
+    let opened = SledEngine::open(&path, &SledOptions::default());
+    check(opened, ErrorKind::Storage, &said);
+}
+
+#[test]
+fn a_user_without_permission_is_told_what_is_needed() {
+    let parent = tempfile::tempdir().unwrap();
+    fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = parent.path().join("store");
+    drop(open(&path));
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let is_refused = |path: &Path| {
+        let mut command = helper("helper_without_permission", "true", path);
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        succeeds(command);
+    };
+    let own = |path: &Path| {
+        if is_root() {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    };
+    // Of somebody else, or of one who took the rights away.
+    mode(&path, 0o000);
+    is_refused(&path);
+    mode(&path, 0o700);
+    for name in [
+        "LOCK",
+        "UNDO",
+        "COMMITS",
+        "FORMAT",
+        "sled/db",
+        "sled/blobs",
+        "sled",
+    ] {
+        own(&path);
+        for inside in [
+            "LOCK",
+            "UNDO",
+            "COMMITS",
+            "FORMAT",
+            "sled",
+            "sled/db",
+            "sled/blobs",
+            "sled/conf",
+        ] {
+            own(&path.join(inside));
+        }
+        let denied = path.join(name);
+        let before = fs::metadata(&denied).unwrap().permissions();
+        mode(&denied, 0o000);
+        is_refused(&path);
+        fs::set_permissions(&denied, before).unwrap();
+    }
+    // A store that is to be made where nothing may be.
+    mode(parent.path(), 0o555);
+    is_refused(&parent.path().join("new"));
+    mode(parent.path(), 0o755);
+}
+
+const NOBODY: u32 = 65534;
+
+fn is_root() -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::MetadataExt::uid(&fs::metadata(directory.path()).unwrap()) == 0
+}
+
+/// All that this process may open, until it is dropped.
+fn all_files() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}
+
+const VALUES: u8 = 20;
+
+/// Not a test of its own: its process may open few files.
+#[test]
+fn helper_without_files() {
+    let Some(path) = helpers_store() else {
+        return;
+    };
+    let options = SledOptions::default();
+    let display = path.display().to_string();
+    let said = [display.as_str(), "Too many open files", "raise the limit"];
+    let mut engine = SledEngine::open(&path, &options).unwrap();
+    for number in 0..VALUES {
+        put(&engine, number, vec![number; 200_000]).unwrap();
+    }
+    for _ in 0..2 {
+        // What it reads is in files of their own.
+        drop(engine);
+        engine = SledEngine::open(&path, &options).unwrap();
+        let mut files = all_files();
+        let mut unread = 0;
+        for number in 0..VALUES {
+            match get(&engine, number) {
+                Ok(value) => assert_eq!(value, Some(number)),
+                Err(error) => {
+                    unread += 1;
+                    check(Err::<(), _>(error), ErrorKind::NoRoom, &said);
+                }
+            }
+        }
+        assert!(unread > VALUES / 2, "{unread}");
+        check(put(&engine, 0, vec![1]), ErrorKind::NoRoom, &said);
+        check(put(&engine, 0, vec![1; 200_000]), ErrorKind::NoRoom, &said);
+        engine.flush().unwrap();
+        // One is not enough.
+        files.pop();
+        check(put(&engine, 0, vec![1; 200_000]), ErrorKind::NoRoom, &said);
+        for number in 0..VALUES {
+            assert_eq!(get(&engine, number).unwrap(), Some(number));
+        }
+        drop(files);
+        for number in 0..VALUES {
+            put(&engine, number, vec![number; 200_001]).unwrap();
+        }
+    }
+    drop(engine);
+    let files = all_files();
+    check(SledEngine::open(&path, &options), ErrorKind::NoRoom, &said);
+    drop(files);
+    // What opening comes to when there are so many.
+    for spare in 0..10 {
+        let mut files = all_files();
+        files.truncate(files.len().saturating_sub(spare));
+        match SledEngine::open(&path, &options) {
+            Ok(engine) => {
+                drop(files);
+                put(&engine, 0, vec![0; 200_000]).unwrap();
+            }
+            Err(error) => check(Err::<(), _>(error), ErrorKind::NoRoom, &said),
+        }
+    }
+    for number in 0..VALUES {
+        assert_eq!(get(&open(&path), number).unwrap(), Some(number));
+    }
+}
+
+#[test]
+fn a_process_that_may_open_no_more_files_goes_on_when_it_may() {
+    let directory = tempfile::tempdir().unwrap();
+    succeeds(helper(
+        "helper_without_files",
+        "ulimit -n 64",
+        &directory.path().join("store"),
+    ));
 }

@@ -362,7 +362,8 @@ impl SledEngine {
 
     /// Refuses a commit while it would be the last one.
     fn expect_room(&self, prepared: &Prepared<'_>) -> Result<()> {
-        self.disk.expect_room(prepared.room(), Use::Commit)?;
+        let room = prepared.room() + self.journal.lacks();
+        self.disk.expect_room(room, Use::Commit)?;
         let made = self.journal.make_room();
         made.map_err(|error| unusable(self.path(), "was not written to", error))
     }

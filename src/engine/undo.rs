@@ -72,6 +72,15 @@ impl UndoJournal {
         }
     }
 
+    /// How much room is missing.
+    pub(super) fn lacks(&self) -> u64 {
+        if self.has_room.load(Ordering::Acquire) {
+            return 0;
+        }
+        let len = self.file.metadata().map_or(0, |metadata| metadata.len());
+        (ROOM as u64).saturating_sub(len)
+    }
+
     /// To be called before every commit: what is there already costs nothing.
     pub(super) fn make_room(&self) -> io::Result<()> {
         if self.has_room.load(Ordering::Acquire) {
@@ -82,8 +91,12 @@ impl UndoJournal {
         if len < ROOM as u64 {
             // Bytes, since a mere length would reserve nothing.
             file.seek(SeekFrom::End(0))?;
-            io::copy(&mut io::repeat(0).take(ROOM as u64 - len), &mut file)?;
-            file.sync_all()?;
+            let made = io::copy(&mut io::repeat(0).take(ROOM as u64 - len), &mut file);
+            if let Err(error) = made.and_then(|_| file.sync_all()) {
+                // What is not enough is of use to others.
+                file.set_len(len)?;
+                return Err(error);
+            }
         }
         self.has_room.store(true, Ordering::Release);
         Ok(())
