@@ -10,22 +10,19 @@ mod program;
 mod small_disk;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::env;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
-use std::{env, thread};
+use std::process::Command;
 
 use courseblocks::engine::{
     Commit, CommitOutcome, Durability, Engine, Key, SharedEngine, SledEngine, SledOptions, Space,
 };
 use courseblocks::{Error, ErrorKind};
-use program::{Program, Run, write_course};
+use program::{Program, Run, Running, write_course};
 use small_disk::{SmallDisk, where_disks_are_small};
 
 const MIB: u64 = 1 << 20;
@@ -330,7 +327,7 @@ fn helper(name: &str, shell: &str, path: &Path) -> Command {
     command
         .args([
             "-c",
-            &format!("{shell}; exec \"$0\" --exact {name} --nocapture"),
+            &format!("{shell}; exec timeout 120 \"$0\" --exact {name} --nocapture"),
         ])
         .arg(env::current_exe().unwrap())
         .env("COURSEBLOCKS_TEST_STORE", path)
@@ -513,4 +510,256 @@ fn a_process_that_may_open_no_more_files_goes_on_when_it_may() {
         "ulimit -n 64",
         &directory.path().join("store"),
     ));
+}
+
+/// Not a test of its own: its process may write no file beyond some size, which nothing tells
+/// beforehand.
+#[test]
+fn helper_that_fails_to_write() {
+    let Some(path) = helpers_store() else {
+        return;
+    };
+    let engine = open(&path);
+    let mut chance = Chance(u64::from(std::process::id()) << 7 | 1);
+    let mut told = File::create(path.with_extension("told")).unwrap();
+    let error = loop {
+        let name = u8::try_from(chance.below(200)).unwrap();
+        let scale = 1 << (8 + chance.below(10));
+        let len = usize::try_from(chance.below(scale)).unwrap();
+        let mut commit = Commit::new();
+        for space in [Space::Records, Space::Courses] {
+            commit.put(space, [name], vec![name; len]);
+        }
+        let durability = match chance.below(4) {
+            0 => Durability::Durable,
+            _ => Durability::Buffered,
+        };
+        write!(told, "\n{name} {len} {durability:?}").unwrap();
+        match engine.commit(b"course", &commit, durability) {
+            Ok(outcome) => assert_eq!(outcome, CommitOutcome::Applied),
+            Err(error) => break error,
+        }
+        write!(told, " done").unwrap();
+    };
+    check(Err::<(), _>(error), ErrorKind::Storage, &["File too large"]);
+    check(get(&engine, 0), ErrorKind::Storage, &["has stopped"]);
+    check(
+        put(&engine, 0, vec![1]),
+        ErrorKind::Storage,
+        &["has stopped"],
+    );
+    check(engine.flush(), ErrorKind::Storage, &["has stopped"]);
+    let again = SledEngine::open(&path, &SledOptions::default());
+    check(
+        again,
+        ErrorKind::OpenElsewhere,
+        &["open already in this process"],
+    );
+    drop(engine);
+}
+
+/// What no look at the disk can tell beforehand: here a limit on the size of files.
+#[test]
+fn a_write_that_fails_in_sled_loses_nothing_and_ends_in_time() {
+    for round in 0..rounds(3) {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("store");
+        drop(open(&path));
+        // Beyond what UNDO has, in blocks of 512 bytes.
+        let blocks = 16_500 + (round * 7919) % 8_000;
+        let shell = format!("trap '' XFSZ; ulimit -f {blocks}");
+        succeeds(helper("helper_that_fails_to_write", &shell, &path));
+
+        let told = fs::read_to_string(path.with_extension("told")).unwrap();
+        let commits: Vec<(u8, usize, &str)> = told.lines().skip(1).map(told_commit).collect();
+        let is_durable = |commit: &(u8, usize, &str)| commit.2 == "Durable done";
+        let durable = commits
+            .iter()
+            .rposition(is_durable)
+            .map_or(0, |last| last + 1);
+        let (durable, others) = commits.split_at(durable);
+        let mut possible: BTreeMap<u8, Vec<usize>> = BTreeMap::new();
+        possible.extend(durable.iter().map(|(name, len, _)| (*name, vec![*len])));
+        for (name, len, _) in others {
+            possible.entry(*name).or_default().push(*len);
+        }
+        let must_be: Vec<u8> = durable.iter().map(|(name, ..)| *name).collect();
+
+        let engine = open(&path);
+        for name in 0..200 {
+            let [records, courses] = [Space::Records, Space::Courses].map(|space| {
+                let value = engine.get(Key::new(space, b"course", &[name])).unwrap();
+                value.map(|value| {
+                    assert!(value.iter().all(|byte| *byte == name));
+                    value.len()
+                })
+            });
+            assert_eq!(records, courses, "half a commit");
+            match records {
+                Some(len) => assert!(possible[&name].contains(&len), "{name} is of nobody"),
+                None => assert!(!must_be.contains(&name), "{name} was durable"),
+            }
+        }
+        put(&engine, 0, vec![0]).unwrap();
+    }
+}
+
+/// The name, the length, and what became of it.
+fn told_commit(line: &str) -> (u8, usize, &str) {
+    let mut parts = line.splitn(3, ' ');
+    let mut next = || parts.next().expect("a whole line");
+    (next().parse().unwrap(), next().parse().unwrap(), next())
+}
+
+/// A program whose store is on a small disk.
+fn program_on(disk: &SmallDisk) -> Program {
+    let program = Program::new();
+    fs::create_dir(disk.store()).unwrap();
+    symlink(disk.store(), program.store()).unwrap();
+    program
+}
+
+/// More than a small disk has room for.
+const COURSES: usize = 16;
+
+/// Courses of some 200 KB each, whose titles say `title`.
+fn publish(program: &Program, courses: usize, title: &str) {
+    for number in 0..courses {
+        let export = program.path("exports").join(format!("{number:02}"));
+        write_course(&export, &format!("run{number:02}"), title, 400);
+    }
+}
+
+/// Those that an import says are in the store.
+fn imported(run: &Run) -> Vec<String> {
+    let courses = run.stdout.lines().filter_map(|line| {
+        let (outcome, rest) = line.split_at(10);
+        let is_in = ["imported  ", "updated   ", "unchanged "].contains(&outcome);
+        is_in.then(|| rest.split_once(": ").expect(rest).0.to_owned())
+    });
+    courses.collect()
+}
+
+#[track_caller]
+fn answers(program: &Program, courses: &[String], warned: bool) {
+    let listed = program.run(&["courses"]);
+    assert_eq!(listed.status, 0, "{listed:?}");
+    for course in courses {
+        assert!(
+            listed.stdout.contains(course.as_str()),
+            "{course} is not in {listed:?}"
+        );
+    }
+    let course = courses.last().unwrap().as_str();
+    let commands: [&[&str]; 8] = [
+        &["verify"],
+        &["get", course, "start_date"],
+        &["blocks", course],
+        &["structure", course],
+        &["inspect", course],
+        &["rollout", "status"],
+        &["queue", "status"],
+        &["rollout", "history"],
+    ];
+    for command in commands {
+        let run = program.run(command);
+        assert_eq!(run.status, 0, "{command:?}: {run:?}");
+        assert!(!run.stdout.is_empty(), "{command:?}: {run:?}");
+        let joins = ["verify", "get", "blocks", "structure"].contains(&command[0]);
+        let is_warned = run
+            .stderr
+            .starts_with("warning: only what is stored already");
+        assert_eq!(is_warned, warned && joins, "{command:?}: {run:?}");
+    }
+}
+
+#[test]
+fn an_import_that_fills_the_disk_goes_on_when_there_is_room() {
+    where_disks_are_small(
+        "an_import_that_fills_the_disk_goes_on_when_there_is_room",
+        || {
+            let disk = SmallDisk::new(20 << 10);
+            let program = program_on(&disk);
+            publish(&program, COURSES, "1");
+            let run = program.run(&["import", "exports"]);
+            run.is_refused(3, &["store", "its disk is full", "free some space"]);
+            let mut acknowledged = imported(&run);
+            assert!(acknowledged.len() > 2, "{run:?}");
+            answers(&program, &acknowledged, false);
+            // Again and again it is the same, and something else takes the rest.
+            let run = program.run(&["import", "exports"]);
+            run.is_refused(3, &["its disk is full"]);
+            acknowledged.extend(imported(&run));
+            disk.fill_up_to(0);
+            answers(&program, &acknowledged, true);
+            let run = program.run(&["import", "exports"]);
+            run.is_refused(3, &["its disk is full"]);
+            let repair = program.run(&["verify", "--repair"]);
+            repair.is_refused(3, &["its disk is full"]);
+            let run = program.run(&["worker", "--until-empty"]);
+            run.is_refused(3, &["its disk is full"]);
+
+            disk.free();
+            disk.resize(160 << 10);
+            let run = program.import("exports");
+            assert_eq!(imported(&run).len(), COURSES);
+            answers(&program, &acknowledged, false);
+        },
+    );
+}
+
+#[test]
+fn courses_can_be_deleted_when_no_more_can_be_imported() {
+    where_disks_are_small(
+        "courses_can_be_deleted_when_no_more_can_be_imported",
+        || {
+            let disk = SmallDisk::new(20 << 10);
+            let program = program_on(&disk);
+            publish(&program, COURSES, "1");
+            let full = program.run(&["import", "exports"]);
+            full.is_refused(3, &["its disk is full"]);
+            let courses = imported(&full);
+            for course in &courses {
+                let run = program.run(&["delete", course]);
+                assert_eq!(run.status, 0, "{run:?}");
+            }
+            // What they took is used again.
+            let again = program.run(&["import", "exports"]);
+            let again = imported(&again);
+            assert!(
+                again.len() * 2 > courses.len(),
+                "{} after {}",
+                again.len(),
+                courses.len()
+            );
+        },
+    );
+}
+
+#[test]
+fn a_worker_waits_for_room_and_blames_no_course() {
+    where_disks_are_small("a_worker_waits_for_room_and_blames_no_course", || {
+        let disk = SmallDisk::new(160 << 10);
+        let program = program_on(&disk);
+        publish(&program, 3, "1");
+        program.import("exports");
+        publish(&program, 3, "2");
+        let run = program.run(&["update", "--all", "--enqueue"]);
+        assert_eq!(run.status, 0, "{run:?}");
+        // Leases and claims have room, courses have none.
+        disk.fill_up_to(7 * MIB);
+        let run = program.run(&["worker", "--until-empty", "--attempts", "1"]);
+        run.is_refused(3, &["its disk is full"]);
+        let mut worker: Running = program.start(&["worker", "--attempts", "1"]);
+        worker.until("waiting for room");
+        let status = program.json(&["queue", "status"]);
+        assert_eq!(status["quarantined"], 0, "{status}");
+        disk.free();
+        worker.until("there is room again");
+        worker.signal("INT");
+        let run = worker.run();
+        assert_eq!(run.status, 0, "{run:?}");
+        let run = program.run(&["worker", "--until-empty", "--attempts", "1"]);
+        assert_eq!(run.status, 0, "{run:?}");
+    });
 }
