@@ -12,11 +12,12 @@ mod small_disk;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use courseblocks::engine::{
     Commit, CommitOutcome, Durability, Engine, Key, SharedEngine, SledEngine, SledOptions, Space,
@@ -510,6 +511,70 @@ fn a_process_that_may_open_no_more_files_goes_on_when_it_may() {
         "ulimit -n 64",
         &directory.path().join("store"),
     ));
+}
+
+/// Not a test of its own: an owner whose process may open few files.
+#[test]
+fn helper_owner_without_files() {
+    let Some(path) = helpers_store() else {
+        return;
+    };
+    let engine = SharedEngine::open(&path, &SledOptions::default()).unwrap();
+    put(&engine, 0, vec![1]).unwrap();
+    let next = || io::stdin().lines().next().map(Result::unwrap);
+    let mut files = Vec::new();
+    println!("\nopen");
+    while let Some(line) = next() {
+        match line.as_str() {
+            "fill" => files = all_files(),
+            "free" => files.clear(),
+            _ => {}
+        }
+        assert_eq!(get(&engine, 0).unwrap(), Some(1));
+        assert_eq!(put(&engine, 1, vec![1]).is_ok(), files.is_empty());
+        println!("{line} done");
+    }
+}
+
+#[test]
+fn an_owner_that_may_open_no_more_files_serves_guests_when_it_may() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut command = helper("helper_owner_without_files", "ulimit -n 64", &path);
+    let mut owner = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(owner.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let mut says = |what: &str| assert!(told.any(|line| line == what), "{what}");
+    says("open");
+    let mut orders = owner.stdin.take().unwrap();
+    let early = SharedEngine::open(&path, &SledOptions::default()).unwrap();
+    assert_eq!(get(&early, 0).unwrap(), Some(1));
+
+    writeln!(orders, "fill").unwrap();
+    says("fill done");
+    // Those who are there already are served, with all but what takes a file.
+    assert_eq!(get(&early, 0).unwrap(), Some(1));
+    check(
+        put(&early, 0, vec![2]),
+        ErrorKind::NoRoom,
+        &["Too many open files"],
+    );
+    let waiting = UnixStream::connect(path.join("sharing/SOCKET")).unwrap();
+    writeln!(orders, "look").unwrap();
+    says("look done");
+    writeln!(orders, "free").unwrap();
+    says("free done");
+    let late = SharedEngine::open(&path, &SledOptions::default()).unwrap();
+    assert_eq!(get(&late, 0).unwrap(), Some(1));
+    put(&late, 0, vec![3]).unwrap();
+    assert_eq!(get(&early, 0).unwrap(), Some(3));
+    drop((early, late, waiting, orders));
+    assert!(owner.wait().unwrap().success());
 }
 
 /// Not a test of its own: its process may write no file beyond some size, which nothing tells

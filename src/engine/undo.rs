@@ -264,6 +264,23 @@ mod tests {
     }
 
     #[test]
+    fn room_is_lent_only_by_a_journal_without_old_values() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || UndoJournal::open(directory.path()).unwrap();
+        let (journal, found) = open();
+        assert_eq!(journal.lacks(), 0);
+        journal.lend_room(&found).unwrap();
+        assert_eq!(journal.lacks(), (ROOM - HEADER_LEN) as u64);
+        journal.make_room().unwrap();
+        assert_eq!(journal.lacks(), 0);
+        journal.record(&old_values()).unwrap();
+        let (journal, found) = open();
+        journal.lend_room(&found).unwrap();
+        assert_eq!(journal.lacks(), 0);
+        assert_eq!(open().1, Found::OldValues(old_values()));
+    }
+
+    #[test]
     fn a_damaged_journal_is_an_unfinished_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
