@@ -33,9 +33,10 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(&self, context: &Context, output: &mut Output) -> Result<Answer, Failure> {
-        let manager = &match self.repair {
-            true => context.manager()?,
-            false => context.reader(output)?,
+        let manager = &if self.repair {
+            context.manager()?
+        } else {
+            context.reader(output)?
         };
         if output.is_json() {
             output.begin_list("courses")?;

@@ -108,9 +108,10 @@ pub(super) fn unusable(path: &Path, what: impl Display, error: io::Error) -> Err
         Some(advice) => format!("the store at {path} {what} ({advice})"),
         None => format!("the store at {path} {what}"),
     };
-    let kind = match is_lack_of_room(&error) {
-        true => ErrorKind::NoRoom,
-        false => ErrorKind::Storage,
+    let kind = if is_lack_of_room(&error) {
+        ErrorKind::NoRoom
+    } else {
+        ErrorKind::Storage
     };
     Error::new(kind, message).with_source(error)
 }

@@ -8,9 +8,15 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::directory::{is_same, unusable};
 use crate::error::{Error, ErrorKind, Result};
+
+/// How often, and how long each time, to wait for a file that may be opened again: 1 s in all.
+const OPENING_WAITS: u32 = 100;
+const OPENING_WAIT: Duration = Duration::from_millis(10);
 
 /// The disk that a store's log is on.
 #[derive(Debug)]
@@ -153,5 +159,69 @@ pub(super) fn is_lack_of_files(error: &io::Error) -> bool {
     {
         let _ = error;
         false
+    }
+}
+
+/// Opens a file as soon as that is possible, for a while.
+pub(super) fn patiently<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..OPENING_WAITS {
+        match open() {
+            Err(error) if is_lack_of_files(&error) => thread::sleep(OPENING_WAIT),
+            opened => return opened,
+        }
+    }
+    open()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn too_many_files() -> io::Error {
+        rustix::io::Errno::MFILE.into()
+    }
+
+    #[test]
+    fn a_file_is_opened_as_soon_as_that_is_possible() {
+        let attempts = Cell::new(0);
+        let opened = patiently(|| {
+            attempts.set(attempts.get() + 1);
+            match attempts.get() {
+                ..4 => Err(too_many_files()),
+                attempts => Ok(attempts),
+            }
+        });
+        assert_eq!(opened.unwrap(), 4);
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let refused: io::Result<()> = patiently(|| {
+            attempts.set(attempts.get() + 1);
+            Err(denied())
+        });
+        assert_eq!(refused.unwrap_err().kind(), denied().kind());
+        assert_eq!(attempts.get(), 5);
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_does_not() {
+        let path = Path::new("there");
+        for (errno, kind) in [
+            (rustix::io::Errno::NOSPC, ErrorKind::NoRoom),
+            (rustix::io::Errno::DQUOT, ErrorKind::NoRoom),
+            (rustix::io::Errno::MFILE, ErrorKind::NoRoom),
+            (rustix::io::Errno::NFILE, ErrorKind::NoRoom),
+            (rustix::io::Errno::IO, ErrorKind::Storage),
+            (rustix::io::Errno::ROFS, ErrorKind::Storage),
+            (rustix::io::Errno::ACCESS, ErrorKind::Storage),
+        ] {
+            let error = unusable(path, "cannot be", errno.into());
+            assert_eq!(error.kind(), kind, "{errno:?}");
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("the store at there cannot be")
+            );
+        }
     }
 }

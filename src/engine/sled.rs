@@ -23,7 +23,7 @@ use sled::{Db, IVec, Tree};
 
 use super::acknowledged::Acknowledged;
 use super::directory::{Directory, create_private, identity, sync_directory, unusable};
-use super::disk::{Disk, Use, expect_room_at, is_lack_of_files, is_lack_of_room};
+use super::disk::{Disk, Use, expect_room_at, is_lack_of_files, is_lack_of_room, patiently};
 use super::undo::{Found, OldValue, UndoJournal};
 use super::{
     Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
@@ -77,10 +77,6 @@ const MAX_BACKLOG: u64 = 64 << 10;
 /// How long a flush may take that is to tell whether sled still writes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often, and how long each time, to wait for a file that may be opened again: 1 s in all.
-const OPENING_WAITS: u32 = 100;
-const OPENING_WAIT: Duration = Duration::from_millis(10);
-
 /// How much room there must be on the disk, so that sled itself is never refused: for what waits in
 /// its buffers; for a commit that only deletes, since pages that become small are united; for one
 /// of some [`LITTLE`] bytes, such as leases and tasks; and for any other one, `ROOM_FACTOR` times
@@ -130,10 +126,21 @@ pub struct SledOptions {
 /// **Readers** take no lock and never wait for a commit to become durable. One that overlaps the
 /// moment at which a commit becomes visible waits for that moment's end, some 10 µs.
 ///
-/// **Failed writes**: when the disk is full, or the process may open no more files, the engine
-/// refuses everything from then on and keeps the store locked until the process ends, since sled
-/// would wait for ever when it was closed. The next opening takes back what the failed commit has
-/// left behind. Reading can come to this, too: sled tidies its files as it goes.
+/// **A full disk**: before a commit the engine looks whether its disk has room, whether files can be
+/// opened and whether its directory is where it was. If not, it gives nothing to sled: the error is
+/// [`ErrorKind::NoRoom`] or, for the directory, [`ErrorKind::Storage`], reads go on, and the next
+/// commit is welcome once the cause is gone. What sled may need is more than what it is given, so
+/// that 8 MiB and 8 times the commit's bytes must be left; 6 MiB for a commit of at most 64 KiB (a
+/// lease, a task); 4 MiB for one that only deletes. A full disk does not keep a store from being
+/// opened and read: what opening needs is lent from those 8 MiB. Deleting gives little back to the
+/// file system; its space is used again for what is written next.
+///
+/// **Failed writes**: what cannot be seen beforehand fails in sled: a quota, a limit on the size of
+/// files, another process that takes the last room just then, a disk that is broken. Then the
+/// engine refuses everything, reads too, and keeps the store locked until the process ends. After
+/// a value could not be written to a file of its own, sled waits for ever for all that it was given
+/// with it or later: whoever closes it, and whoever reads what has left its cache. The next opening
+/// takes back what the failed commit has left behind.
 ///
 /// **Damage**: sled panics on some of it. These panics are caught, unless the host aborts on panic,
 /// and become [`ErrorKind::Damaged`]; the host's panic hook still sees them. A damaged value is an
@@ -379,7 +386,7 @@ impl SledEngine {
     }
 
     /// Has sled divide and unite its pages now, while there is room for it. Else it does so when
-    /// they are read.
+    /// they are read next, be the disk full then or not.
     fn tidy(&self, handles: &Handles, prepared: &Prepared<'_>) -> Result<()> {
         let visited = guarded(|| {
             prepared.writes.iter().try_for_each(|(map, key, _)| {
@@ -786,7 +793,7 @@ impl<'a> Prepared<'a> {
     fn room(&self) -> u64 {
         let adds = self.writes.iter().any(|(_, _, value)| value.is_some());
         match self.bytes() {
-            _ if !adds || self.purpose == Purpose::TakeBack => ROOM_FOR_DELETING,
+            _ if !adds => ROOM_FOR_DELETING,
             ..LITTLE => ROOM_FOR_LITTLE,
             bytes => ROOM_FOR_MORE + ROOM_FACTOR * bytes,
         }
@@ -1011,17 +1018,6 @@ fn wait_until_unlocked(path: &Path, log: &File) -> Result<()> {
         path.display()
     );
     Err(Error::new(ErrorKind::OpenElsewhere, message))
-}
-
-/// Opens a file as soon as that is possible, for a while.
-fn patiently<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    for _ in 0..OPENING_WAITS {
-        match open() {
-            Err(error) if is_lack_of_files(&error) => thread::sleep(OPENING_WAIT),
-            opened => return opened,
-        }
-    }
-    open()
 }
 
 /// Removes what an interrupted opening (or a full disk) leaves of a snapshot. sled would take it
