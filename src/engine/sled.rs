@@ -112,7 +112,7 @@ pub struct SledOptions {
 /// store of fewer values than 16 × 16,384 can come to be in memory as a whole (measured: 750 MB
 /// after reading 778 MB, with a cache of 16 MB as with one of 512 MB).
 ///
-/// **Time** (2 shared cores, virtual disk): a hot get 0.4 µs; a small commit 8 µs, durable
+/// **Time** (2 shared cores, virtual disk): a hot get 0.4 µs; a small commit 12 µs, durable
 /// 0.34 ms; 11 records of 8 KB, durable, 0.9 ms. A durable commit looks at the names of all files
 /// of large values, some 0.5 µs each.
 ///
