@@ -133,7 +133,7 @@ pub struct SledOptions {
 /// that 8 MiB and 8 times the commit's bytes must be left; 6 MiB for a commit of at most 64 KiB (a
 /// lease, a task); 4 MiB for one that only deletes. A full disk does not keep a store from being
 /// opened and read: what opening needs is lent from those 8 MiB. Deleting gives little back to the
-/// file system; its space is used again for what is written next.
+/// file system; what it frees is used again by what is written once the disk has room.
 ///
 /// **Failed writes**: what cannot be seen beforehand fails in sled: a quota, a limit on the size of
 /// files, another process that takes the last room just then, a disk that is broken. Then the
