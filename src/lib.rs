@@ -75,6 +75,8 @@
 //!   `examples/custom_transformer.rs` is a whole one. The stock ones are in
 //!   [`transformer::standard`].
 //! - [`UserContext`] is what a host says of a user; what it leaves out hides.
+//! - [`backup`] copies a store while it is in use, and fills another one, on any engine, from the
+//!   copy.
 //! - [`rollout`] is how a schema change goes out: `examples/rollout.rs` is a whole one,
 //!   `docs/rollout.md` is for operators.
 //! - `schema::check` keeps stored types and WRITE versions together, in a test.
@@ -89,6 +91,7 @@
 //! `cli` (default) is the command line, `olx` (default) reads OLX course exports, `schema`
 //! (default) checks stored types in tests. Without them, the library needs little more than sled, bincode, serde, crc32fast and zerocopy.
 
+pub mod backup;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod collect;

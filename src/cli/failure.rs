@@ -68,6 +68,17 @@ impl Failure {
         })
     }
 
+    /// A backup cannot be used, which is no failure of the store: what it holds cannot be collected
+    /// again from it.
+    pub(super) fn of_backup(file: &impl fmt::Display, error: &Error) -> Self {
+        let text = error.chain();
+        Self::no(match error.kind() {
+            ErrorKind::Damaged => format!("{file}: {text}; restore another backup"),
+            ErrorKind::TooNew => format!("{file}: {text}; use a release that does"),
+            _ => format!("{file}: {text}"),
+        })
+    }
+
     /// Whether there is no point in going on with other courses.
     pub(super) fn is_fatal(&self) -> bool {
         self.status == Status::Store

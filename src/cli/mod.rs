@@ -2,6 +2,7 @@
 //! the library does not decide, and it alone prints and reads the clock and the environment.
 
 mod arguments;
+mod backup;
 mod blocks;
 mod courses;
 mod demo;
@@ -18,12 +19,14 @@ mod problems;
 mod progress;
 mod queue;
 mod requested;
+mod restore;
 mod rollout;
 mod session;
 mod sources;
 mod structure;
 mod table;
 mod text;
+mod transfer;
 mod update;
 mod user;
 mod verify;
@@ -171,6 +174,8 @@ enum Command {
     Resume(pause::Resume),
     Rollout(rollout::Rollout),
     Verify(verify::Verify),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Demo(demo::Demo),
 }
 
@@ -191,6 +196,8 @@ impl Command {
             Self::Resume(command) => command.run(context, output),
             Self::Rollout(command) => command.run(context, output),
             Self::Verify(command) => command.run(context, output),
+            Self::Backup(command) => command.run(context, output),
+            Self::Restore(command) => command.run(context, output),
             Self::Demo(command) => command.run(output),
         }
     }
@@ -212,6 +219,8 @@ impl Command {
             Self::Resume(_) => "resume",
             Self::Rollout(_) => "rollout",
             Self::Verify(_) => "verify",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
             Self::Demo(_) => "demo",
         };
         format!("{command}-{}", std::process::id())

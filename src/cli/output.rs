@@ -108,6 +108,13 @@ impl Output {
         self.write(&format!("{}\n", plain_json(&json)))
     }
 
+    /// One document on stderr, on one line: where stdout is taken.
+    pub(super) fn json_aside(&self, document: &impl Serialize) -> Result<(), Failure> {
+        let json = serde_json::to_string(document).map_err(|error| unprintable(&error))?;
+        self.notice(&plain_json(&json));
+        Ok(())
+    }
+
     /// Opens a document whose items are printed as they come, one a line: what was printed is out,
     /// and in the end ([`finish`](Self::finish)) the whole is one document.
     pub(super) fn begin_list(&mut self, name: &str) -> Result<(), Failure> {
@@ -158,6 +165,16 @@ impl Output {
     /// Begins to count courses.
     pub(super) fn begin_progress(&mut self, courses: usize) {
         self.progress.begin(courses);
+    }
+
+    /// Begins to count bytes, of so many where that is known.
+    pub(super) fn begin_bytes(&mut self, bytes: Option<u64>) {
+        self.progress.begin_bytes(bytes);
+    }
+
+    /// So many are done.
+    pub(super) fn reach(&self, done: u64) {
+        self.progress.reach(done);
     }
 
     /// Takes the bar away: an answer comes.

@@ -8,10 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::directory::private_file;
-
-/// The file's name in the store's directory.
-const FILE: &str = "COMMITS";
+use super::directory::{COMMITS, private_file};
 
 /// The count (8 bytes, little-endian) and its CRC-32 (4 bytes).
 const FILE_LEN: usize = 12;
@@ -26,7 +23,7 @@ pub(super) struct Acknowledged {
 impl Acknowledged {
     /// The count that was recorded last; 0 where there is none, or none that can be believed.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(FILE);
+        let path = directory.join(COMMITS);
         let mut file = private_file().truncate(false).open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -91,7 +88,7 @@ mod tests {
     fn there_is_room_before_there_is_a_count() {
         let directory = tempfile::tempdir().unwrap();
         Acknowledged::open(directory.path()).unwrap();
-        let len = std::fs::metadata(directory.path().join(FILE))
+        let len = std::fs::metadata(directory.path().join(COMMITS))
             .unwrap()
             .len();
         assert_eq!(len, FILE_LEN as u64);

@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The layout that is written, and the newest one that is read.
 ///
-/// - 1: `LOCK`, `FORMAT`, `COMMITS`, `UNDO` and `sled/`. While it is shared, `sharing/SOCKET`.
+/// - 1: `LOCK`, `FORMAT`, `COMMITS`, `UNDO` and `sled/`. While it is shared, `sharing/SOCKET`. While
+///   it is being filled, `FILLING` and no `FORMAT`, so that no release takes it for a store.
 const LAYOUT: u32 = 1;
 
 /// Locked while the store is open; holds the pid of who has it open.
@@ -23,6 +24,21 @@ const FORMAT: &str = "FORMAT";
 
 /// What `FORMAT` is called until it is complete.
 const FORMAT_DRAFT: &str = "FORMAT.new";
+
+/// What `FORMAT` is called while the store is being filled, and after that was broken off.
+const FILLING: &str = "FILLING";
+
+/// What the engine keeps is in there.
+pub(super) const DATA: &str = "sled";
+
+/// How many commits were called durable.
+pub(super) const COMMITS: &str = "COMMITS";
+
+/// What takes back half a commit.
+pub(super) const UNDO: &str = "UNDO";
+
+/// What there can be in a store that is being filled. Of everything else nobody knows whose it is.
+const FILLED: [&str; 6] = [LOCK, FORMAT_DRAFT, FILLING, DATA, COMMITS, UNDO];
 
 /// A directory of its own, so that nobody else can reach [`SOCKET`] at any moment.
 pub(super) const SHARING: &str = "sharing";
@@ -57,9 +73,34 @@ impl Directory {
         };
         directory.end_sharing();
         if !check_layout(path)? {
-            write_format(path).map_err(|error| unusable(path, "cannot be made a store", error))?;
+            write_format(path, FORMAT).map_err(|error| unusable(path, "cannot be made a store", error))?;
         }
         Ok(directory)
+    }
+
+    /// Locks a directory with nothing in it, or with what is left of a filling that was broken off,
+    /// which is removed. Nobody can open it until [`complete`] has been called.
+    pub(super) fn open_to_fill(path: &Path) -> Result<Self> {
+        let absolute = path::absolute(path);
+        let path = &absolute.map_err(|error| unusable(path, "cannot be found", error))?;
+        require_vacant(path)?;
+        create_private(path)?;
+        let directory = Self {
+            path: path.to_owned(),
+            lock: Some(lock(path)?),
+        };
+        directory.end_sharing();
+        // Somebody else may have made it a store before it was locked.
+        require_vacant(path)?;
+        let begun = remove_filled(path).and_then(|()| write_format(path, FILLING));
+        begun.map_err(|error| unusable(path, "cannot be filled", error))?;
+        Ok(directory)
+    }
+
+    /// Removes what there is of a store that is not to be completed. Where that fails, it stays what
+    /// it is: nothing that anybody opens.
+    pub(super) fn give_up(self) {
+        let _ = remove_filled(&self.path);
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -141,16 +182,15 @@ fn check_layout(path: &Path) -> Result<bool> {
     let unreadable = |error| unusable(path, "cannot be read", error);
     let format = path.join(FORMAT);
     let Some(text) = read_if_any(&format).map_err(unreadable)? else {
-        let is_new = is_new(path).map_err(unreadable)?;
+        if path.join(FILLING).exists() {
+            return Err(unfinished(path));
+        }
+        let is_new = holds_only(path, &[LOCK, FORMAT_DRAFT]).map_err(unreadable)?;
         // Someone else may have made it a store while we looked.
         if is_new || format.exists() {
             return Ok(false);
         }
-        let message = format!(
-            "{} is no store and not empty; name a store, or a directory that is new or empty",
-            path.display()
-        );
-        return Err(Error::new(ErrorKind::Storage, message));
+        return Err(not_empty(path));
     };
     let layout = text.strip_prefix(FORMAT_PREFIX).map(str::trim_end);
     match layout.and_then(|layout| layout.parse::<u32>().ok()) {
@@ -170,23 +210,85 @@ fn check_layout(path: &Path) -> Result<bool> {
     }
 }
 
-/// Whether there is nothing in the directory but what an interrupted first opening leaves.
-fn is_new(path: &Path) -> io::Result<bool> {
+/// An error unless there is nothing at `path` but, maybe, an empty directory or what is left of a
+/// filling that was broken off.
+pub(super) fn require_vacant(path: &Path) -> Result<()> {
+    let unreadable = |error| unusable(path, "cannot be read", error);
+    if path.join(FORMAT).exists() {
+        let path = path.display();
+        let message =
+            format!("there is a store at {path} already; name a directory that is new or empty");
+        return Err(Error::new(ErrorKind::Storage, message));
+    }
+    let known: &[_] = if path.join(FILLING).exists() {
+        &FILLED
+    } else {
+        &[LOCK, FORMAT_DRAFT]
+    };
+    match holds_only(path, known) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(not_empty(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+/// Makes what was filled a store. To be called when all of it is durable.
+pub(super) fn complete(path: &Path) -> Result<()> {
+    let completed = fs::rename(path.join(FILLING), path.join(FORMAT));
+    completed
+        .and_then(|()| sync_directory(path))
+        .map_err(|error| unusable(path, "cannot be completed", error))
+}
+
+/// The marker last, so that whatever is left is not taken for a store.
+fn remove_filled(path: &Path) -> io::Result<()> {
+    let if_any = |removed: io::Result<()>| match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
+    if_any(fs::remove_dir_all(path.join(DATA)))?;
+    for file in [COMMITS, UNDO, FORMAT_DRAFT] {
+        if_any(fs::remove_file(path.join(file)))?;
+    }
+    if_any(fs::remove_file(path.join(FILLING)))
+}
+
+/// Whether there is nothing in the directory but these.
+fn holds_only(path: &Path, known: &[&str]) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        if name != LOCK && name != FORMAT_DRAFT {
+        if !known.iter().any(|known| name == *known) {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn write_format(path: &Path) -> io::Result<()> {
+fn not_empty(path: &Path) -> Error {
+    let message = format!(
+        "{} is no store and not empty; name a store, or a directory that is new or empty",
+        path.display()
+    );
+    Error::new(ErrorKind::Storage, message)
+}
+
+fn unfinished(path: &Path) -> Error {
+    let message = format!(
+        "the store at {} is not complete: it is being restored, or that was broken off; restore it \
+         again, or remove the directory",
+        path.display()
+    );
+    Error::new(ErrorKind::Storage, message)
+}
+
+/// Under `name`, whole or not at all.
+fn write_format(path: &Path, name: &str) -> io::Result<()> {
     let draft = path.join(FORMAT_DRAFT);
     let mut file = private_file().truncate(true).open(&draft)?;
     writeln!(file, "{FORMAT_PREFIX}{LAYOUT}")?;
     file.sync_all()?;
-    fs::rename(draft, path.join(FORMAT))?;
+    fs::rename(draft, path.join(name))?;
     sync_directory(path)
 }
 

@@ -6,6 +6,7 @@
 //! machines can give exactly that.
 
 mod acknowledged;
+mod create;
 mod directory;
 mod memory;
 #[cfg(unix)]
@@ -348,6 +349,12 @@ impl From<Arc<[u8]>> for Value {
 
 impl From<Vec<u8>> for Value {
     fn from(bytes: Vec<u8>) -> Self {
+        Self(Bytes::Shared(bytes.into()))
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
         Self(Bytes::Shared(bytes.into()))
     }
 }

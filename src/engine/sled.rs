@@ -22,7 +22,7 @@ use sled::transaction::{
 use sled::{Db, IVec, Tree};
 
 use super::acknowledged::Acknowledged;
-use super::directory::{Directory, create_private, identity, sync_directory, unusable};
+use super::directory::{DATA, Directory, create_private, identity, sync_directory, unusable};
 use super::undo::{Found, OldValue, UndoJournal};
 use super::{
     Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
@@ -49,10 +49,7 @@ pub(super) type Bytes = IVec;
 /// | 8 MiB | 1.6 × | 4.6 × | 2 | 4 s |
 const SEGMENT_BYTES: usize = 512 << 10;
 
-/// In the store's directory.
-const DATA: &str = "sled";
-
-/// In there.
+/// In [`DATA`].
 const LOG: &str = "db";
 
 /// Where sled counts the commits, in a tree of its own.

@@ -9,10 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::directory::private_file;
-
-/// The file's name in the store's directory.
-const FILE: &str = "UNDO";
+use super::directory::{UNDO, private_file};
 
 /// How much room is kept: the old values of one commit. Without enough of it, a journal still
 /// grows if the disk lets it.
@@ -53,7 +50,7 @@ pub(super) struct UndoJournal(File);
 
 impl UndoJournal {
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Found)> {
-        let path = directory.join(FILE);
+        let path = directory.join(UNDO);
         let mut file = private_file().truncate(false).open(path)?;
         let len = file.metadata()?.len();
         if len < ROOM as u64 {
@@ -205,7 +202,7 @@ mod tests {
     #[test]
     fn the_room_is_there_before_it_is_needed() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE);
+        let path = directory.path().join(UNDO);
         for left_behind in [0, 1, HEADER_LEN, ROOM - 1] {
             std::fs::write(&path, vec![0; left_behind]).unwrap();
             let (_, found) = UndoJournal::open(directory.path()).unwrap();
@@ -217,7 +214,7 @@ mod tests {
     #[test]
     fn a_damaged_journal_is_an_unfinished_one() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE);
+        let path = directory.path().join(UNDO);
         let (journal, _) = UndoJournal::open(directory.path()).unwrap();
         journal.record(&old_values()).unwrap();
         let len = HEADER_LEN + spelled(&old_values()).len();

@@ -242,6 +242,11 @@ impl Rollout<'_> {
     }
 }
 
+/// Whether this row of control data holds the open gates.
+pub(super) fn is_gates(partition: &[u8], name: &[u8]) -> bool {
+    GATES.is(partition, name)
+}
+
 /// Where the row is damaged, no gate is open, and each can be judged again.
 pub(super) fn gates(store: &Store) -> Result<(Gates, ControlRow<Gates>)> {
     let mut row = store.control_row_if_usable::<Gates>(GATES)?;

@@ -86,6 +86,13 @@ pub enum Event {
         /// The last error.
         error: String,
     },
+    /// The store was filled from a backup. No gate was open from then on.
+    Restored {
+        /// When the backup was taken.
+        made_at: Timestamp,
+        /// How many courses it has.
+        courses: u64,
+    },
 }
 
 /// How many entries are kept; the oldest go first.
@@ -108,6 +115,19 @@ impl Rollout<'_> {
             row => row.map(|(_, row)| row.value).transpose(),
         });
         rows.collect()
+    }
+
+    /// Notes that the store was filled from a backup that was taken at `made_at`. Durable when it
+    /// returns.
+    pub(crate) fn restored(
+        self,
+        by: &str,
+        made_at: Timestamp,
+        courses: u64,
+        now: Timestamp,
+    ) -> Result<()> {
+        let event = Event::Restored { made_at, courses };
+        tell(self.store, now, Some(by), event)
     }
 
     /// Forgets the oldest entries above [`MAX_EVENTS`].

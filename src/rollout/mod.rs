@@ -2,6 +2,7 @@
 //! again, and when it is safe to raise READ. Decisions are pure; time is an argument. It knows
 //! headers and versions, not how a course is collected.
 
+mod carry;
 mod census;
 mod fleet;
 mod floor;
@@ -12,6 +13,7 @@ mod retire;
 mod status;
 mod worker;
 
+pub(crate) use carry::{carried_control, is_carried};
 pub use census::{Census, FailingCourse, Found, MAX_EXAMPLES, Tally};
 pub use fleet::{Fleet, Notice, Registration};
 pub use floor::{Blocker, Start};

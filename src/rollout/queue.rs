@@ -2,6 +2,7 @@
 //! done follows from the stored headers; the queue adds order, claims, retries and errors. It does
 //! not know how a course is collected.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, Event};
-use crate::engine::{Commit, Durability, Expected, Space};
+use crate::engine::{Commit, Durability, Expected, Item, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
-use crate::store::{ControlRow, Lease, Members, Place, Store, encode_row, no_lease};
+use crate::store::{ControlRow, Lease, Members, Place, Store, decode_row, encode_row, no_lease};
 use crate::timestamp::Timestamp;
 use crate::version::WriteVersion;
 
@@ -235,7 +236,7 @@ struct Meter {
     done: Vec<(i64, u64)>,
 }
 
-const PARTITION: &str = "queue";
+pub(super) const PARTITION: &str = "queue";
 const WHAT: &str = "a task";
 /// Names in the partition, in this order: what may be taken comes first, so that the first row of
 /// a scan is the next task.
@@ -1168,6 +1169,33 @@ fn bucket(now: Timestamp) -> i64 {
 /// Clocks differ a little; what is far ahead was counted before a clock was set right.
 fn is_recent(counted: i64, bucket: i64) -> bool {
     (-1..METER_BUCKETS).contains(&bucket.saturating_sub(counted))
+}
+
+/// Whether this row of control data is the meter of the queue.
+pub(super) fn is_meter(partition: &[u8], name: &[u8]) -> bool {
+    METER.is(partition, name)
+}
+
+/// Leaves out the tasks among these rows of control data that no pointer leads to. Rows that were
+/// read one after the other, while others changed them, may have a task in two places, or one that
+/// is done: nobody could ever end it.
+pub(super) fn drop_stray_tasks(rows: &mut Vec<Item>) {
+    let is_row = |item: &Item| item.partition() == PARTITION.as_bytes();
+    let mut places = BTreeSet::new();
+    let pointers = rows.iter().filter(|item| is_row(item));
+    for item in pointers.filter(|item| item.name().starts_with(&[POINTER])) {
+        match decode_row::<Pointer>(place_of(item.name()), item.value()) {
+            Ok(pointer) => {
+                places.insert(pointer.place);
+            }
+            // A newer release knows where it leads.
+            Err(_) => return,
+        }
+    }
+    rows.retain(|item| {
+        let is_task = is_row(item) && TASKS.contains(&item.name());
+        !is_task || places.contains(item.name())
+    });
 }
 
 fn pointer_name(course: &CourseKey) -> Vec<u8> {

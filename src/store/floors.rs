@@ -178,6 +178,11 @@ impl Store {
         Ok((row.value.take().unwrap_or_default(), row))
     }
 
+    /// The floors as they are stored, whatever they are, and where that is.
+    pub(crate) fn floors_bytes(&self) -> Result<(Place<'static>, Option<Value>)> {
+        Ok((FLOORS, self.control_bytes(FLOORS)?))
+    }
+
     /// Lets the present floors reach every course: afterwards nothing below them is accepted from
     /// anyone, also not from a writer that looked at them before they were raised.
     ///

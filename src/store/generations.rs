@@ -66,6 +66,31 @@ impl Store {
         }
     }
 
+    /// Lets the counter go on at `least` if it is not there yet: no number below that is handed out
+    /// from now on. Where there is no counter, it goes on beyond all numbers that left a trace.
+    pub(crate) fn skip_numbers_below(&self, least: u64) -> Result<()> {
+        loop {
+            let row = self.control_row_if_usable::<u64>(COUNTER)?;
+            let first = match row.value {
+                Some(first) => first,
+                None => self.beyond_all_numbers()?,
+            };
+            let mut commit = Commit::new();
+            commit.require(Space::Control, COUNTER.name, row.unchanged());
+            let next = first.max(least);
+            commit.put(Space::Control, COUNTER.name, encode_row(COUNTER, &next)?);
+            if self.commit_control(COUNTER.partition, &commit, Durability::Durable)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Where the counter is.
+    #[expect(clippy::unused_self, reason = "reads as the others do")]
+    pub(crate) fn counter_place(&self) -> Place<'static> {
+        COUNTER
+    }
+
     /// What to go on with when the counter itself is damaged: every record's header tells its
     /// generation. Claims and leases take numbers too and leave no trace, but not that many.
     fn beyond_all_numbers(&self) -> Result<u64> {

@@ -145,6 +145,11 @@ impl Store {
     }
 }
 
+/// Whether this row of control data is the list of workers.
+pub(crate) fn is_fleet(partition: &[u8], name: &[u8]) -> bool {
+    FLEET.is(partition, name)
+}
+
 /// Writes `members` if they are still what was read as `row`.
 pub(crate) fn put_members(
     commit: &mut Commit,

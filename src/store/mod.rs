@@ -1,6 +1,7 @@
 //! Records by course and transformer, on any engine: what is published together is read together,
 //! and every answer has passed its checks. It knows headers and versions, not what is in a body.
 
+mod carry;
 mod control;
 mod entry;
 mod floors;
@@ -15,14 +16,15 @@ mod verify;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use control::{ControlRow, Place, encode_row};
+pub(crate) use carry::{CarriedRecords, carried_key, check_carried_control};
+pub(crate) use control::{ControlRow, Place, decode_row, encode_row};
 pub(crate) use entry::Row;
 pub use entry::{CourseEntry, Failure, RecordEntry};
 pub use floors::{Floor, FloorEpoch, Floors};
 pub(crate) use floors::{put_floors, require_floors};
 use generations::Generations;
 pub use leases::{Lease, Member};
-pub(crate) use leases::{Members, no_lease, put_members};
+pub(crate) use leases::{Members, is_fleet, no_lease, put_members};
 pub use lookup::{Damage, Lookup, Newer, StoredRecord};
 pub use publish::{Base, NewRecord, Publication, Published, Scope};
 pub use read::Snapshot;
@@ -55,6 +57,18 @@ impl Store {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let engine = SledEngine::open(path.as_ref(), &SledOptions::default())?;
         Ok(Self::with_engine(Arc::new(engine)))
+    }
+
+    /// Makes a store with sled in the directory `path`, where there is nothing or an empty
+    /// directory, and lets `fill` fill it. Until that has returned without an error, nobody takes it
+    /// for a store: see [`SledEngine::create`].
+    ///
+    /// # Errors
+    /// Those of `fill` and of [`SledEngine::create`].
+    pub fn create<T>(path: impl AsRef<Path>, fill: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        SledEngine::create(path.as_ref(), &SledOptions::default(), |engine| {
+            fill(&Self::with_engine(engine))
+        })
     }
 
     /// A store on an engine that is open already.
