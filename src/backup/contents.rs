@@ -41,7 +41,9 @@ pub(super) fn read(
                 on_found(Found::Value(frame))?;
             }
             Next::End(summary) => {
-                place.leave_course().map_err(|error| wrong(&reader, error))?;
+                place
+                    .leave_course()
+                    .map_err(|error| wrong(&reader, error))?;
                 return Ok(summary);
             }
         }
@@ -77,7 +79,10 @@ impl Place {
     fn enter_course(&mut self, frame: &Frame) -> Result<()> {
         self.leave_course()?;
         let partition = &frame.partition;
-        let is_in_order = self.last_course.as_ref().is_none_or(|last| last < partition);
+        let is_in_order = self
+            .last_course
+            .as_ref()
+            .is_none_or(|last| last < partition);
         if !is_in_order || !frame.name.is_empty() || self.last_control.is_some() {
             return Err(misplaced("a course out of order"));
         }

@@ -75,7 +75,8 @@ mod format;
 mod reader;
 mod restore;
 mod take;
-
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use format::{FORMAT_VERSION, MAX_VALUE_BYTES};

@@ -113,7 +113,13 @@ impl<R: Read> Reader<R> {
         self.check_body(head.body_checksum(self.number, [&totals, &digest, &[]]))?;
         let totals = Totals::read(totals);
         let left_out = totals.left_out;
-        if digest != computed || totals != (Totals { left_out, ..self.totals }) {
+        if digest != computed
+            || totals
+                != (Totals {
+                    left_out,
+                    ..self.totals
+                })
+        {
             return Err(self.damaged("it is not what was written"));
         }
         let mut more = [0; 1];

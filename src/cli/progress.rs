@@ -14,8 +14,7 @@ pub(super) struct Progress {
 }
 
 const TEMPLATE: &str = "{bar:20} {pos}/{len} courses, {rate}, {eta} left  {wide_msg:.dim}";
-const BYTES: &str =
-    "{bar:20} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left  {wide_msg:.dim}";
+const BYTES: &str = "{bar:20} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left  {wide_msg:.dim}";
 const BYTES_OF_UNKNOWN: &str = "{spinner} {bytes}, {bytes_per_sec}  {wide_msg:.dim}";
 
 impl Progress {

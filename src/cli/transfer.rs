@@ -88,7 +88,8 @@ impl Target {
         let path = match place {
             Place::File(path) => path,
             Place::Pipe if io::stdout().is_terminal() => {
-                let message = "a backup is nothing to look at: name a file, or send it through a pipe";
+                let message =
+                    "a backup is nothing to look at: name a file, or send it through a pipe";
                 return Err(Failure::usage(message));
             }
             Place::Pipe => return Ok(Self::Stdout(io::stdout())),
@@ -259,7 +260,9 @@ impl<T: Read> Read for Counted<'_, T> {
 }
 
 fn directory_of(path: &Path) -> &Path {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or_else(|| Path::new("."))
 }
 

@@ -73,7 +73,8 @@ impl Directory {
         };
         directory.end_sharing();
         if !check_layout(path)? {
-            write_format(path, FORMAT).map_err(|error| unusable(path, "cannot be made a store", error))?;
+            write_format(path, FORMAT)
+                .map_err(|error| unusable(path, "cannot be made a store", error))?;
         }
         Ok(directory)
     }

@@ -17,6 +17,12 @@ impl Random {
         Self { state: seed.max(1) }
     }
 
+    /// The same choices for the same seed.
+    #[allow(dead_code, reason = "not every test file uses all of it")]
+    pub(crate) fn from(seed: u64) -> Self {
+        Self { state: seed.max(1) }
+    }
+
     /// A number from 0, below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         self.state ^= self.state >> 12;

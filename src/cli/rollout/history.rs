@@ -113,7 +113,9 @@ fn in_words(event: &Event) -> String {
         Event::Restored { made_at, courses } => {
             let courses = counted(*courses, "course", "courses");
             let made_at = to_the_second(*made_at);
-            format!("the store was restored from a backup of {made_at}, with {courses}; no gate is open")
+            format!(
+                "the store was restored from a backup of {made_at}, with {courses}; no gate is open"
+            )
         }
     }
 }
