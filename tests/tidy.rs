@@ -43,6 +43,19 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "backup",
+        &[
+            "engine",
+            "error",
+            "key",
+            "record",
+            "rollout",
+            "store",
+            "timestamp",
+            "version",
+        ],
+    ),
+    (
         "modulestore",
         &[
             "error",

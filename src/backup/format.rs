@@ -14,14 +14,11 @@ use crate::timestamp::Timestamp;
 /// - 1: the first one.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The longest value in a backup: twice the largest record, should a newer release write larger
-/// ones.
-pub const MAX_VALUE_BYTES: u32 = 2 * {
-    // Far below 2^32.
-    #[expect(clippy::cast_possible_truncation, reason = "64 MiB")]
-    let bytes = MAX_BODY_LEN as u32;
-    bytes
-};
+/// The longest value in a backup.
+pub const MAX_VALUE_BYTES: u32 = 128 << 20;
+
+/// Should a newer release write larger records, this one still carries them.
+const _: () = assert!(MAX_VALUE_BYTES as usize >= 2 * MAX_BODY_LEN);
 
 /// The first bytes of every backup, in every version of the format.
 pub(super) const MAGIC: [u8; 8] = *b"CBBACKUP";
@@ -98,7 +95,7 @@ pub(super) struct Totals {
 struct RawTotals([U64; 4]);
 
 impl Start {
-    pub(super) fn new(made_at: Timestamp) -> [u8; START_LEN] {
+    pub(super) fn spelled(made_at: Timestamp) -> [u8; START_LEN] {
         let mut start = Self {
             magic: MAGIC,
             format_version: FORMAT_VERSION.into(),

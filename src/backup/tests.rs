@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::format::{DIGEST_LEN, HEAD_LEN, Head, Kind, START_LEN, Start, Started, TOTALS_LEN};
+use super::reader::{Frame, Next, Reader};
 use super::writer::Writer;
 use super::{FORMAT_VERSION, MAX_VALUE_BYTES, Summary, check, restore};
 use crate::engine::{Engine, MemoryEngine, Space};
@@ -126,7 +127,7 @@ fn an_empty_backup_is_one() {
 
 /// A start as a release of this format would write it.
 fn start(version: u32) -> Vec<u8> {
-    let mut start = Start::new(MADE_AT)[..20].to_vec();
+    let mut start = Start::spelled(MADE_AT)[..20].to_vec();
     start[8..12].copy_from_slice(&version.to_le_bytes());
     let checksum = crc32fast::hash(&start);
     start.extend(checksum.to_le_bytes());
@@ -154,7 +155,7 @@ fn what_a_newer_release_wrote_is_told_from_damage() {
 
 #[test]
 fn a_time_that_no_calendar_has_is_damage() {
-    let mut start = Start::new(MADE_AT)[..20].to_vec();
+    let mut start = Start::spelled(MADE_AT)[..20].to_vec();
     start[12..20].copy_from_slice(&i64::MAX.to_le_bytes());
     start.extend(crc32fast::hash(&start).to_le_bytes());
     check_refused(&start, ErrorKind::Damaged, "its first bytes");
@@ -167,7 +168,7 @@ fn values_out_of_place_are_refused() {
     check_values_refused(&[control("b"), control("a")], "control data out of order");
     check_values_refused(&[control("a"), control("a")], "control data out of order");
     let stray = (Space::Records, "course-v1:O+C+R", "t", Vec::new());
-    check_values_refused(&[stray.clone()], "a record without its course");
+    check_values_refused(std::slice::from_ref(&stray), "a record without its course");
     check_values_refused(&[control("a"), stray], "a record without its course");
     let course = (Space::Courses, "course-v1:O+C+R", "", Vec::new());
     check_values_refused(&[control("a"), course.clone()], "a course out of order");
@@ -243,7 +244,7 @@ fn a_kind_or_a_length_that_there_is_not_is_refused() {
     let frame = |bound: [u8; 9]| {
         let checksum = crc32fast::hash(&[&[0; 8], &bound[..]].concat());
         [
-            &Start::new(MADE_AT)[..],
+            &Start::spelled(MADE_AT)[..],
             &bound,
             &checksum.to_le_bytes(),
             &[0; 99],
@@ -260,7 +261,7 @@ fn a_kind_or_a_length_that_there_is_not_is_refused() {
     let [a, b, c, d] = (MAX_VALUE_BYTES + 1).to_le_bytes();
     let long = frame([3, 0, 0, 0, 0, a, b, c, d]);
     check_refused(&long, ErrorKind::Damaged, "a value that is too long");
-    assert!(Head::new(0, Kind::End, &[0; 65_536], b"", 0).is_none());
+    assert!(Head::new(0, Kind::End, &vec![0; 65_536], b"", 0).is_none());
     assert!(Head::new(0, Kind::End, b"", b"", MAX_VALUE_BYTES as usize + 1).is_none());
 }
 
@@ -281,7 +282,7 @@ impl Read for Watching<'_> {
 fn no_room_is_set_aside_for_a_length_that_lies() {
     let head = Head::new(0, Kind::Value(Space::Control), b"p", b"n", 128 << 20).unwrap();
     let head = zerocopy::IntoBytes::as_bytes(&head);
-    let bytes = [&Start::new(MADE_AT)[..], head, b"pn", &[0; 100]].concat();
+    let bytes = [&Start::spelled(MADE_AT)[..], head, b"pn", &[0; 100]].concat();
     let most = Cell::new(0);
     let watching = Watching {
         bytes: &bytes,
@@ -348,4 +349,70 @@ fn what_does_not_live_in_another_store_is_not_restored() {
     assert_eq!(names.next().as_deref(), Some(&b"later"[..]));
     assert_eq!(names.next(), None);
     assert_eq!(engine.scan(Space::Control, Some(b"queue")).count(), 0);
+}
+
+/// Two courses with three records each, from a real backup.
+fn courses() -> Vec<(Space, String, String, Vec<u8>)> {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/backup/1.backup");
+    let golden = std::fs::read(golden).unwrap();
+    let mut reader = Reader::begin(golden.as_slice()).unwrap();
+    let mut found = Vec::new();
+    while let Next::Frame(frame) = reader.next().unwrap() {
+        let Frame {
+            space,
+            partition,
+            name,
+            value,
+        } = frame;
+        if space != Space::Control && found.len() < 8 {
+            let [partition, name] = [partition, name].map(|part| String::from_utf8(part).unwrap());
+            found.push((space, partition, name, value));
+        }
+    }
+    found
+}
+
+#[track_caller]
+fn check_courses_refused(values: &[(Space, String, String, Vec<u8>)], said: &str) {
+    let values: Vec<_> = values
+        .iter()
+        .map(|(space, partition, name, value)| (*space, &**partition, &**name, value.clone()))
+        .collect();
+    check_values_refused(&values, said);
+}
+
+#[test]
+fn a_course_without_one_of_its_records_or_with_another_one_is_refused() {
+    let courses = courses();
+    assert_eq!(courses.len(), 8);
+    for (place, (space, _, name, value)) in courses.iter().enumerate() {
+        let mut missing = courses.clone();
+        missing.remove(place);
+        match space {
+            Space::Courses => check_courses_refused(&missing, "a record without its course"),
+            _ => check_courses_refused(&missing, "it is gone"),
+        }
+        if *space == Space::Courses {
+            continue;
+        }
+        let mut another = courses.clone();
+        let mut stray = courses[place].clone();
+        stray.2 = format!("{name}x");
+        another.insert(place + 1, stray);
+        check_courses_refused(&another, "");
+        // Under the name of the same record of the other course.
+        let mut mixed = courses.clone();
+        mixed[(place + 4) % 8].3.clone_from(value);
+        check_courses_refused(&mixed, "not the record that the header index names");
+        // Whole by its header alone.
+        let mut damaged = courses.clone();
+        *damaged[place].3.last_mut().unwrap() ^= 1;
+        check_courses_refused(&damaged, "fails its checksum");
+    }
+    let mut twice = courses.clone();
+    twice.extend_from_slice(&courses[..4]);
+    check_courses_refused(&twice, "a course out of order");
+    let mut exchanged = courses;
+    exchanged.swap(1, 2);
+    check_courses_refused(&exchanged, "");
 }

@@ -33,7 +33,7 @@ impl<W: Write> Writer<W> {
             number: 0,
             totals: Totals::default(),
         };
-        writer.write(&Start::new(made_at)).map_err(unwritable)?;
+        writer.write(&Start::spelled(made_at)).map_err(unwritable)?;
         Ok(writer)
     }
 
