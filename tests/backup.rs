@@ -20,20 +20,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use courseblocks::backup::{self, Step, Summary, WhenDamaged};
-use courseblocks::engine::{Durability, Engine, Key, MemoryEngine, SledEngine, SledOptions, Space};
+use courseblocks::engine::{
+    Commit, CommitOutcome, Durability, Engine, Item, Key, MemoryEngine, Scan, SledEngine,
+    SledOptions, Space, Value,
+};
 use courseblocks::modulestore::SourceVersion;
 use courseblocks::record::{ColumnWriter, Generation};
 use courseblocks::rollout::{
     Claimed, Completion, Event, Fleet, GateAnswer, Priority, Queue, RetryPolicy, Rollout, Start,
 };
 use courseblocks::{
-    CourseKey, ErrorKind, Floors, NewRecord, Publication, Published, ReadVersion, Result, Scope,
-    Store, Timestamp, Versions, WriteVersion,
+    CourseKey, Error, ErrorKind, Floors, NewRecord, Publication, Published, ReadVersion, Result,
+    Scope, Store, Timestamp, Versions, WriteVersion,
 };
 use joined::lease_for;
 use meddling::Meddling;
@@ -421,7 +424,13 @@ fn what_is_in_a_backup_is_durable_in_the_store_too() {
     let engine = Arc::new(MemoryEngine::new());
     let store = Store::with_engine(engine.clone());
     fill(&store);
-    publish(&store, &course(1), &publication(Scope::Whole, "v2", [2, 1])).unwrap();
+    let new = publication(Scope::Whole, "v2", [2, 1]);
+    let written = new.records.iter();
+    let lease = lease_for(&store, written.map(|new| (new.name.as_str(), new.versions)));
+    let (base, _) = store.base(&lease, &course(1)).unwrap();
+    store
+        .publish(&lease, &base, &new, Durability::Buffered)
+        .unwrap();
     take(&store).unwrap();
     let before = tamper::everything(&*engine);
     engine.crash();
@@ -513,6 +522,48 @@ fn damage_is_named_and_there_is_no_backup_unless_it_is_left_out() {
         &[0, 1, 2],
         &["names no course"],
     );
+}
+
+/// As where a page of the engine is damaged: a scan ends there, a value cannot be had.
+#[test]
+fn what_the_engine_cannot_read_is_left_out_and_courses_are_found_in_other_ways() {
+    let mut refused = 0;
+    let mut found_by_records = false;
+    for n in 0.. {
+        let engine = Arc::new(Meddling::default());
+        let store = Store::with_engine(engine.clone());
+        fill(&store);
+        let operations = Arc::new(AtomicUsize::new(0));
+        let counted = operations.clone();
+        engine.before.set(move || {
+            if counted.fetch_add(1, Ordering::SeqCst) == n {
+                return Err(Error::new(ErrorKind::Damaged, "a damaged page"));
+            }
+            Ok(())
+        });
+        let mut bytes = Vec::new();
+        let taken = backup::take(&store, &mut bytes, now(), WhenDamaged::LeaveOut, |_| ());
+        if operations.load(Ordering::SeqCst) <= n {
+            assert_eq!(taken.unwrap().left_out, 0);
+            break;
+        }
+        // Floors, and the last flush.
+        let Ok(summary) = taken else {
+            assert_eq!(taken.unwrap_err().kind(), ErrorKind::Damaged);
+            refused += 1;
+            continue;
+        };
+        let (_, restored) = restore_at(&bytes, later()).unwrap();
+        check_intact(&restored);
+        assert_eq!(restored.floors().unwrap(), store.floors().unwrap());
+        let courses = restored.courses().count();
+        assert!(courses >= 2, "operation {n}");
+        assert!(courses == 3 || summary.left_out == 1, "operation {n}");
+        // The first operation lists the courses.
+        found_by_records |= n == 0 && courses == 3 && summary.left_out == 1;
+    }
+    assert!(found_by_records);
+    assert!((3..12).contains(&refused), "{refused}");
 }
 
 /// Without them, older releases would be let in again.
@@ -710,6 +761,58 @@ fn random_work_during_a_backup_leaves_every_guarantee_to_the_store_that_is_resto
     }
 }
 
+/// Looks for each item of a scan when it is asked for it, as engines on disks do: what others do
+/// between two items may be seen or not.
+#[derive(Debug)]
+struct Stepwise(Arc<Meddling>);
+
+impl Engine for Stepwise {
+    fn get(&self, key: Key<'_>) -> Result<Option<Value>> {
+        self.0.get(key)
+    }
+
+    fn scan(&self, space: Space, partition: Option<&[u8]>) -> Scan<'_> {
+        let partition = partition.map(<[u8]>::to_vec);
+        let key = |item: &Item| (item.partition().to_vec(), item.name().to_vec());
+        let mut last = None;
+        Box::new(std::iter::from_fn(move || {
+            if let Err(error) = self.0.before.call() {
+                return Some(Err(error));
+            }
+            let items = self.0.inner.scan(space, partition.as_deref());
+            let mut items = items.map(Result::unwrap);
+            let next = items.find(|item| last.as_ref().is_none_or(|last| key(item) > *last));
+            last = next.as_ref().map(key).or(last.take());
+            next.map(Ok)
+        }))
+    }
+
+    fn commit(
+        &self,
+        partition: &[u8],
+        commit: &Commit,
+        durability: Durability,
+    ) -> Result<CommitOutcome> {
+        self.0.commit(partition, commit, durability)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.0.flush()
+    }
+
+    fn disk_bytes(&self) -> Result<u64> {
+        self.0.disk_bytes()
+    }
+
+    fn place(&self) -> Result<String> {
+        self.0.place()
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
 const COURSES: usize = 4;
 
 /// A store at work, and all that was ever true of it.
@@ -833,7 +936,7 @@ fn one_round(random: Random) {
         world.step();
     }
     let floors_before = world.store.floors().unwrap();
-    let store = Store::with_engine(engine.clone());
+    let store = Store::with_engine(Arc::new(Stepwise(engine.clone())));
     let (world, is_busy) = (Arc::new(Mutex::new(world)), AtomicBool::new(false));
     let at_work = world.clone();
     engine.before.set(move || {

@@ -10,7 +10,7 @@ mod program;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 use courseblocks::engine::{Commit, CommitOutcome, Durability, Key, Space};
 use courseblocks::{CourseKey, ErrorKind, Store};
@@ -250,6 +250,74 @@ fn a_reader_that_goes_away_is_an_error() {
     assert_eq!(run.status.code(), Some(1), "{run:?}");
     let said = String::from_utf8(run.stderr).unwrap();
     assert!(said.contains("the backup cannot be written"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_is_an_error_about_the_backup() {
+    let program = filled();
+    let full = fs::File::create("/dev/full").unwrap();
+    let mut command = program.command(&["backup", "-"]);
+    let output = command.stdout(full).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("error: -: the backup cannot be written: No space left"),
+        "{said}"
+    );
+}
+
+fn interrupt(child: &Child) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", "INT", &id]).status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn ctrl_c_ends_a_restore_and_leaves_no_store() {
+    let program = filled();
+    done(program.run(&["backup", "store.backup"]));
+    let backup = fs::read(program.path("store.backup")).unwrap();
+    let new = program.path("new");
+    let mut child = program
+        .command(&["restore", "-", "--store", new.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let (half, rest) = backup.split_at(backup.len() / 2);
+    stdin.write_all(half).unwrap();
+    while !new.join("FILLING").exists() {
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    // It may have gone by then.
+    let _ = stdin.write_all(rest);
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("nothing was restored"), "{said}");
+    assert!(!new.join("sled").exists() && !new.join("FORMAT").exists());
+}
+
+#[test]
+fn ctrl_c_ends_a_backup_and_leaves_none() {
+    let program = filled_with_a_large_one();
+    let mut child = program
+        .command(&["backup", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The rest is more than a pipe holds: it waits.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("there is no backup"), "{said}");
 }
 
 #[test]
