@@ -1,7 +1,6 @@
 //! The bytes of a backup, and backups that nobody would write: whole in their bytes, wrong in what
 //! they hold.
 
-use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -263,34 +262,6 @@ fn a_kind_or_a_length_that_there_is_not_is_refused() {
     check_refused(&long, ErrorKind::Damaged, "a value that is too long");
     assert!(Head::new(0, Kind::End, &vec![0; 65_536], b"", 0).is_none());
     assert!(Head::new(0, Kind::End, b"", b"", MAX_VALUE_BYTES as usize + 1).is_none());
-}
-
-/// Says how much room it was given at most.
-struct Watching<'a> {
-    bytes: &'a [u8],
-    most: &'a Cell<usize>,
-}
-
-impl Read for Watching<'_> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        self.most.set(self.most.get().max(room.len()));
-        self.bytes.read(room)
-    }
-}
-
-#[test]
-fn no_room_is_set_aside_for_a_length_that_lies() {
-    let head = Head::new(0, Kind::Value(Space::Control), b"p", b"n", 128 << 20).unwrap();
-    let head = zerocopy::IntoBytes::as_bytes(&head);
-    let bytes = [&Start::spelled(MADE_AT)[..], head, b"pn", &[0; 100]].concat();
-    let most = Cell::new(0);
-    let watching = Watching {
-        bytes: &bytes,
-        most: &most,
-    };
-    let error = check(watching, |_| ()).unwrap_err();
-    assert!(error.to_string().contains("it ends there"), "{error}");
-    assert!(most.get() <= 2 << 20, "{} bytes were set aside", most.get());
 }
 
 /// A source that fails, or is asked again.
