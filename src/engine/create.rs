@@ -41,11 +41,12 @@ impl SledEngine {
         made
     }
 
-    /// Whether [`create`](Self::create) would begin at `path`. Touches nothing.
+    /// Whether [`create`](Self::create) would begin at `path`, for those who have something to do
+    /// before. Touches nothing.
     ///
     /// # Errors
     /// [`Storage`](crate::ErrorKind::Storage) where it would not.
-    pub(crate) fn require_vacant(path: &Path) -> Result<()> {
+    pub fn require_vacant(path: &Path) -> Result<()> {
         require_vacant(path)
     }
 }
