@@ -1,35 +1,14 @@
-//! The header as the documentation of the format states it, read without any code of the library.
-//! Shared by the property tests and the fuzz target. It knows the public API only.
+//! Any bytes as a header, against the format as it is stated. Shared by the property tests and the fuzz
+//! target. It knows the public API only.
 
-use courseblocks::record::{
-    self, ColumnWriter, Compression, Generation, HEADER_LEN, Header, Meta, RecordError,
-};
+use courseblocks::record::{self, ColumnWriter, Generation, HEADER_LEN, Header, Meta};
 use courseblocks::{MinReader, ReadVersion, Verdict, Versions, WriteVersion};
 
 use crate::choices::{Bytes, Choices};
-
-/// What a header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fields {
-    pub(crate) compression: Compression,
-    pub(crate) write_version: u32,
-    pub(crate) min_reader: u32,
-    pub(crate) generation: u64,
-    pub(crate) body_len: u32,
-    pub(crate) entries: u32,
-    pub(crate) body_checksum: u32,
-    pub(crate) checksum: u32,
-}
-
-/// A CRC-32 (IEEE), bit by bit as it is defined.
-#[derive(Clone, Copy)]
-pub(crate) struct Checksum(u32);
+use crate::format::{Fields, checksum_of, read};
 
 /// So many bytes choose the key and the versions.
 const CHOSEN: usize = 64;
-
-/// Bytes of a header that every checksum of the record starts from.
-const BOUND: usize = 32;
 
 /// Any bytes under any key, for a release of any versions: the library says of them what is stated
 /// here, as they are and under a checksum that fits. And what is written is read.
@@ -97,51 +76,6 @@ fn check_written(
     check_read(key, &bytes, versions);
 }
 
-/// What the format says of `bytes` under `key`.
-pub(crate) fn read(key: &[u8], bytes: &[u8]) -> Result<Fields, RecordError> {
-    if bytes.len() < HEADER_LEN {
-        return Err(RecordError::Length {
-            expected: 40,
-            found: bytes.len() as u64,
-        });
-    }
-    if !bytes.starts_with(b"CBLK") {
-        return Err(RecordError::BadMagic);
-    }
-    let checksum = number(bytes, 36);
-    if checksum_of(key, bytes) != checksum {
-        return Err(RecordError::HeaderChecksum);
-    }
-    let flags = u16::from_le_bytes([bytes[6], bytes[7]]);
-    let newer = [
-        ("format version", u16::from(bytes[4]), 1),
-        ("codec", u16::from(bytes[5]), 1),
-        ("flags", flags, 15),
-        ("compression", flags, 1),
-    ];
-    if let Some(&(what, found, _)) = newer.iter().find(|(_, found, newest)| found > newest) {
-        return Err(RecordError::TooNew { what, found });
-    }
-    if bytes[4] == 0 || bytes[5] == 0 {
-        return Err(RecordError::Malformed("format version or codec 0"));
-    }
-    for (at, what) in [(8, "write version 0"), (12, "min_reader 0")] {
-        if number(bytes, at) == 0 {
-            return Err(RecordError::Malformed(what));
-        }
-    }
-    Ok(Fields {
-        compression: [Compression::None, Compression::Lz4][usize::from(flags)],
-        write_version: number(bytes, 8),
-        min_reader: number(bytes, 12),
-        generation: u64::from(number(bytes, 20)) << 32 | u64::from(number(bytes, 16)),
-        body_len: number(bytes, 24),
-        entries: number(bytes, 28),
-        body_checksum: number(bytes, 32),
-        checksum,
-    })
-}
-
 /// What a release may do with the record, by all that can be the matter with it.
 fn judge(fields: &Fields, versions: &Versions) -> Verdict {
     let (read, write) = (versions.read.get(), versions.write.get());
@@ -165,41 +99,6 @@ fn resealed(key: &[u8], bytes: &[u8]) -> Vec<u8> {
         bytes[36..40].copy_from_slice(&checksum.to_le_bytes());
     }
     bytes
-}
-
-/// The checksum that the header at the beginning of `bytes` must have.
-pub(crate) fn checksum_of(key: &[u8], bytes: &[u8]) -> u32 {
-    Checksum::seed(key, bytes).with(&bytes[32..36]).get()
-}
-
-/// The number at this place of a record.
-pub(crate) fn number(bytes: &[u8], at: usize) -> u32 {
-    let bytes = bytes[at..at + 4].try_into().expect("four bytes");
-    u32::from_le_bytes(bytes)
-}
-
-impl Checksum {
-    /// What every checksum of the record with this header starts from.
-    pub(crate) fn seed(key: &[u8], header: &[u8]) -> Self {
-        let len = (key.len() as u64).to_le_bytes();
-        Self(!0).with(&len).with(key).with(&header[..BOUND])
-    }
-
-    #[must_use]
-    pub(crate) fn with(mut self, bytes: &[u8]) -> Self {
-        for byte in bytes {
-            self.0 ^= u32::from(*byte);
-            for _ in 0..8 {
-                let carry = self.0 & 1;
-                self.0 = self.0 >> 1 ^ carry * 0xedb8_8320;
-            }
-        }
-        self
-    }
-
-    pub(crate) fn get(self) -> u32 {
-        !self.0
-    }
 }
 
 fn fields(header: &Header) -> Fields {
