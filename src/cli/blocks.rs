@@ -42,7 +42,7 @@ pub(super) struct Blocks {
 
 impl Blocks {
     pub(super) fn run(&self, context: &Context, output: &mut Output) -> Result<Answer, Failure> {
-        let user = User::read(self.user.as_deref())?;
+        let user = User::read(self.user.as_deref(), output)?;
         let manager = context.manager()?;
         let names = context.transformers(&self.transformers)?;
         let asked = Asked {

@@ -8,6 +8,22 @@ use std::process::ExitCode;
 use super::interrupt::INTERRUPTED;
 use crate::error::{Error, ErrorKind};
 
+/// How a command line ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exit {
+    /// Yes, or done.
+    Done,
+    /// No, or some of it failed.
+    Incomplete,
+    /// What was asked for makes no sense.
+    Usage,
+    /// The store failed.
+    Store,
+    /// It was asked to end before it had an answer.
+    Interrupted,
+}
+
 /// The answer of a command that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -31,6 +47,20 @@ enum Status {
     Incomplete,
     Usage,
     Store,
+}
+
+impl Exit {
+    /// The exit status of a process that ends so.
+    #[must_use]
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Incomplete => 1,
+            Self::Usage => 2,
+            Self::Store => 3,
+            Self::Interrupted => INTERRUPTED,
+        }
+    }
 }
 
 impl Answer {
@@ -117,29 +147,29 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Answer> for ExitCode {
+impl From<Answer> for Exit {
     fn from(answer: Answer) -> Self {
         match answer {
-            Answer::Done => Self::SUCCESS,
-            Answer::Incomplete => Status::Incomplete.into(),
-            Answer::Interrupted => Self::from(INTERRUPTED),
+            Answer::Done => Self::Done,
+            Answer::Incomplete => Self::Incomplete,
+            Answer::Interrupted => Self::Interrupted,
         }
     }
 }
 
-impl From<Failure> for ExitCode {
+impl From<Failure> for Exit {
     fn from(failure: Failure) -> Self {
-        failure.status.into()
+        match failure.status {
+            Status::Incomplete => Self::Incomplete,
+            Status::Usage => Self::Usage,
+            Status::Store => Self::Store,
+        }
     }
 }
 
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> Self {
-        Self::from(match status {
-            Status::Incomplete => 1,
-            Status::Usage => 2,
-            Status::Store => 3,
-        })
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.status())
     }
 }
 

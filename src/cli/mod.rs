@@ -21,6 +21,7 @@ mod requested;
 mod rollout;
 mod session;
 mod sources;
+mod streams;
 mod structure;
 mod table;
 mod text;
@@ -29,7 +30,12 @@ mod user;
 mod verify;
 mod worker;
 
+pub use failure::Exit;
+pub use streams::Streams;
+
 use std::env;
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,6 +49,7 @@ use crate::manager::Manager;
 use crate::rollout::Notice;
 use crate::store::Store;
 use crate::transformer::Registry;
+pub use failure::Exit;
 use failure::{Answer, Failure};
 use output::Output;
 use progress::Progress;
@@ -66,23 +73,50 @@ use sources::Sources;
 /// ```
 #[must_use]
 pub fn main(registry: Registry) -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    run(registry, env::args_os(), Streams::of_process()).into()
+}
+
+/// Runs the command line as [`main`] does, within a process of the host: with these arguments, of
+/// which the first is what the program is called, and with these streams.
+///
+/// The clock and the environment are those of the process. `worker` listens to its signals.
+///
+/// ```
+/// use std::io;
+///
+/// use courseblocks::Registry;
+/// use courseblocks::cli::{self, Exit, Streams};
+///
+/// let streams = Streams::new(io::empty(), io::sink(), io::sink());
+/// let exit = cli::run(Registry::standard(), ["blocks-admin", "--version"], streams);
+/// assert_eq!(exit, Exit::Done);
+/// assert_eq!(exit.status(), 0);
+/// ```
+#[must_use]
+pub fn run<A>(registry: Registry, arguments: A, mut streams: Streams) -> Exit
+where
+    A: IntoIterator,
+    A::Item: Into<OsString>,
+{
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let program = arguments.first().cloned();
+    let Arguments { global, command } = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(refused) => return tell_usage(&refused),
+        Err(refused) => return tell_usage(&refused, &mut streams),
     };
-    let Arguments { global, command } = arguments;
-    let progress = if global.no_progress {
+    let progress = if global.no_progress || !streams.are_of_process() {
         Progress::never()
     } else {
         Progress::on_a_terminal()
     };
-    let mut output = Output::new(global.format, progress);
+    let mut output = Output::new(global.format, progress, streams);
     let context = Context {
         identity: Identity {
             worker: global.worker.unwrap_or_else(|| command.worker_name()),
             release: global.release.unwrap_or_else(|| release_name(&registry)),
             lasts: LEASE,
         },
+        program: program.map(PathBuf::from),
         store: global.store,
         registry: Arc::new(registry),
         verbose: global.verbose,
@@ -220,6 +254,8 @@ impl Command {
 
 /// What all commands share.
 struct Context {
+    /// As the program was called.
+    program: Option<PathBuf>,
     store: PathBuf,
     registry: Arc<Registry>,
     identity: Identity,
@@ -286,8 +322,7 @@ impl Context {
 
     /// A command of this program as it is typed, for this store.
     fn command(&self, command: &str) -> String {
-        let program = env::args_os().next().map(PathBuf::from);
-        let program = program.as_deref().and_then(Path::file_name);
+        let program = self.program.as_deref().and_then(Path::file_name);
         let program = program.map_or("courseblocks".into(), |name| name.to_string_lossy());
         let usual = env::var_os(STORE_VARIABLE).unwrap_or_else(|| DEFAULT_STORE.into());
         let store = if self.store.as_os_str() == usual {
@@ -336,18 +371,93 @@ fn release_name(registry: &Registry) -> String {
 
 /// Help and version are answers, everything else that clap says is bad usage. Who closed the pipe
 /// has seen enough.
-fn tell_usage(refused: &clap::Error) -> ExitCode {
-    match refused.print() {
-        _ if !refused.use_stderr() => ExitCode::SUCCESS,
-        _ => Failure::usage("").into(),
+fn tell_usage(refused: &clap::Error, streams: &mut Streams) -> Exit {
+    // To the streams of the process in colour, where they are a terminal.
+    let _ = if streams.are_of_process() {
+        refused.print()
+    } else {
+        let told = refused.render().to_string();
+        let stream = if refused.use_stderr() {
+            &mut streams.stderr
+        } else {
+            &mut streams.stdout
+        };
+        stream.write_all(told.as_bytes())
+    };
+    if refused.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::io::{self, Write};
+    use std::rc::Rc;
+
     use clap::CommandFactory;
 
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[track_caller]
+    fn check_run(arguments: &[&str], stdin: &'static str, expected: (Exit, &str, &str)) {
+        let [stdout, stderr] = [Written::default(), Written::default()];
+        let streams = Streams::new(stdin.as_bytes(), stdout.clone(), stderr.clone());
+        let exit = run(Registry::standard(), arguments, streams);
+        let text = |written: &Written| String::from_utf8(written.0.borrow().clone()).unwrap();
+        let (told, warned) = (text(&stdout), text(&stderr));
+        assert_eq!(exit, expected.0, "{told}{warned}");
+        assert!(told.starts_with(expected.1), "{told}");
+        assert!(warned.starts_with(expected.2), "{warned}");
+        assert_eq!(told.is_empty(), expected.1.is_empty(), "{told}");
+        assert_eq!(warned.is_empty(), expected.2.is_empty(), "{warned}");
+    }
+
+    #[test]
+    fn a_host_gives_arguments_and_streams_and_is_told_how_it_ended() {
+        let version = format!("courseblocks {}\n", env!("CARGO_PKG_VERSION"));
+        check_run(&["admin", "--version"], "", (Exit::Done, &version, ""));
+        let refused = "error: unrecognized subcommand 'fly'";
+        check_run(&["admin", "fly"], "", (Exit::Usage, "", refused));
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().join("store");
+        let store = store.to_str().unwrap();
+        let courses = ["admin", "--store", store, "courses"];
+        let refused = "error: there is no store at ";
+        check_run(&courses, "", (Exit::Store, "", refused));
+        std::fs::create_dir(store).unwrap();
+        let answer = "{\"schema\":1,";
+        let json = ["--format", "json"];
+        check_run(
+            &[&courses[..], &json].concat(),
+            "",
+            (Exit::Done, answer, ""),
+        );
+        let blocks = ["admin", "--store", store, "blocks", "course-v1:O+C+R"];
+        let blocks = [&blocks[..], &["--user", "-"]].concat();
+        let refused = "error: --user -: unknown field `fly`";
+        check_run(&blocks, "{\"fly\": true}", (Exit::Usage, "", refused));
+        check_run(&blocks, "{}", (Exit::Incomplete, "", "error: "));
+        let retire = ["admin", "--store", store, "rollout", "retire", "start_date"];
+        // Nobody is asked whether it is meant where there is no terminal.
+        let refused = "error: it deletes data: --yes";
+        check_run(&retire, "yes\n", (Exit::Usage, "", refused));
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

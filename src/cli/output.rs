@@ -1,7 +1,8 @@
 //! Where answers go: stdout for answers, stderr for people. All text passes through here, so
 //! nothing that a course says reaches a terminal as a command. Knows lines and JSON, not commands.
 
-use std::io::{self, IsTerminal, StdoutLock, Write};
+use std::cell::{RefCell, RefMut};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::Serialize;
 
@@ -9,14 +10,15 @@ use super::Format;
 use super::failure::Failure;
 use super::ink::{Ink, Line, folded};
 use super::progress::Progress;
+use super::streams::Streams;
 use super::table::Table;
 use super::text::{plain, plain_json};
 
-/// Stdout, stderr and the progress bar between them.
+/// Stdout, stderr and the progress bar between them; and stdin, for what a command is told to read.
 #[derive(Debug)]
 pub(super) struct Output {
     format: Format,
-    stdout: StdoutLock<'static>,
+    streams: RefCell<Streams>,
     /// How wide the terminal is that stdout is, if it is one.
     columns: Option<usize>,
     is_coloured: bool,
@@ -29,16 +31,16 @@ pub(super) struct Output {
 
 impl Output {
     /// Answers in `format`.
-    pub(super) fn new(format: Format, progress: Progress) -> Self {
+    pub(super) fn new(format: Format, progress: Progress, streams: Streams) -> Self {
         let is_text = format == Format::Text;
         let columns = console::Term::stdout().size_checked();
-        let columns = columns.filter(|_| is_text && io::stdout().is_terminal());
+        let columns = columns.filter(|_| is_text && streams.writes_to_a_terminal());
         Self {
             format,
-            stdout: io::stdout().lock(),
             columns: columns.map(|(_, columns)| usize::from(columns)),
             // Not with NO_COLOR either.
-            is_coloured: is_text && console::colors_enabled(),
+            is_coloured: is_text && streams.are_of_process() && console::colors_enabled(),
+            streams: RefCell::new(streams),
             progress,
             is_unread: false,
             items: None,
@@ -151,8 +153,26 @@ impl Output {
     /// A line for people, on stderr. That it cannot be told changes nothing.
     pub(super) fn notice(&self, line: &str) {
         self.progress.aside(|| {
-            let _ = writeln!(io::stderr().lock(), "{}", plain(line));
+            let _ = writeln!(self.streams().stderr, "{}", plain(line));
         });
+    }
+
+    /// All of stdin.
+    pub(super) fn read_stdin(&self) -> io::Result<String> {
+        let mut text = String::new();
+        self.streams().stdin.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    /// What somebody at a terminal answers to a question; `None` where there is nobody.
+    pub(super) fn ask(&self, question: &str) -> io::Result<Option<String>> {
+        if !self.streams().reads_a_terminal() {
+            return Ok(None);
+        }
+        self.notice(question);
+        let mut answer = String::new();
+        BufReader::new(&mut self.streams().stdin).read_line(&mut answer)?;
+        Ok(Some(answer))
     }
 
     /// Begins to count courses.
@@ -185,12 +205,17 @@ impl Output {
         self.progress.advance();
     }
 
+    /// Held while one line is read or written, and no longer.
+    fn streams(&self) -> RefMut<'_, Streams> {
+        self.streams.borrow_mut()
+    }
+
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         if self.is_unread {
             return Ok(());
         }
-        let stdout = &mut self.stdout;
         let write = || {
+            let stdout = &mut self.streams().stdout;
             stdout
                 .write_all(text.as_bytes())
                 .and_then(|()| stdout.flush())

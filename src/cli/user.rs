@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
+use super::output::Output;
 use crate::field::{FieldMap, FieldValue};
 use crate::key::UsageKey;
 use crate::modulestore::{GroupId, PartitionId};
@@ -99,13 +99,12 @@ struct Milestones {
 
 impl User {
     /// Whom `file` describes; an anonymous visitor without one.
-    pub(super) fn read(file: Option<&Path>) -> Result<UserContext, Failure> {
+    pub(super) fn read(file: Option<&Path>, output: &Output) -> Result<UserContext, Failure> {
         let Some(file) = file else {
             return Self::default().into_context(present);
         };
         let text = if file == Path::new("-") {
-            let mut text = String::new();
-            io::stdin().lock().read_to_string(&mut text).map(|_| text)
+            output.read_stdin()
         } else {
             fs::read_to_string(file)
         };
