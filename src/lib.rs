@@ -82,7 +82,7 @@
 //! - `schema::check` is what to call in a test of each transformer: it tells when stored types
 //!   change and their WRITE version does not.
 //! - `cli::main` gives every command of the `courseblocks` binary to a deployment with
-//!   transformers of its own.
+//!   transformers of its own; `cli::run` runs them within a process of the host.
 //!
 //! # Features
 //!

@@ -49,7 +49,6 @@ use crate::manager::Manager;
 use crate::rollout::Notice;
 use crate::store::Store;
 use crate::transformer::Registry;
-pub use failure::Exit;
 use failure::{Answer, Failure};
 use output::Output;
 use progress::Progress;
