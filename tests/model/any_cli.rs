@@ -73,9 +73,8 @@ fn check_user(stage: &Stage, user: &[u8], with_fields: bool) {
     let Some(json) = answer.checked() else {
         return;
     };
-    let blocks = json["blocks"].as_object().expect("blocks by key");
-    let root = json["root"].as_str().expect("a key");
-    assert!(blocks.contains_key(root));
+    // It may be that all of them are hidden, the root too.
+    assert!(json["blocks"].is_object() && json["root"].is_string());
 
     // A file says the same as stdin, unless what it says depends on the present.
     let value: BTreeMap<String, Value> = serde_json::from_slice(user).expect("it was accepted");

@@ -1,13 +1,20 @@
 //! Any bytes as a record, and as choices of one and of its mutations. Shared by the property tests and
 //! the fuzz target. It knows the public API only.
 
-use courseblocks::record::HEADER_LEN;
+use courseblocks::ErrorKind;
+use courseblocks::record::{
+    ColumnWriter, EncodeError, HEADER_LEN, Header, MAX_BODY_LEN, MAX_ENTRIES, WriteError,
+};
+use serde::ser::{Error as _, Serializer};
 
 use crate::choices::{Bytes, Choices};
 use crate::record::{Seal, Written, read_all};
 
 /// The key of what nobody wrote.
-const KEY: &[u8] = b"course\0t";
+const KEY: &[u8; 8] = b"course\0t";
+
+/// What stands for records at the limits, which take too long for anything else to lead there.
+const LIMITS: &[u8] = b"limits";
 
 /// Any bytes: as a record, as one whose checksums fit, and as choices of a record and of what
 /// happens to it.
@@ -16,6 +23,7 @@ pub(crate) fn check(bytes: &[u8]) {
         return;
     };
     let seal = match manner % 6 {
+        0 if bytes == LIMITS => return check_limits(),
         0 => return check_mutated(&mut Bytes::new(bytes)),
         1 => Seal::Broken,
         2 => Seal::Header,
@@ -24,6 +32,10 @@ pub(crate) fn check(bytes: &[u8]) {
         _ => Seal::Compressed,
     };
     let sealed = seal.apply(KEY, bytes.to_vec());
+    assert_eq!(
+        Header::read(KEY, &sealed),
+        Header::read(KEY.as_slice(), &sealed)
+    );
     read_all(KEY, &sealed, None);
 }
 
@@ -37,6 +49,45 @@ fn check_mutated(choices: &mut impl Choices) {
     let is_known = mutated.seal == Seal::Broken && is_noticed(&written.bytes, &mutated.bytes);
     let known = is_known.then_some(&written);
     read_all(&written.key, &mutated.bytes, known);
+}
+
+/// What does not fit into a record is refused, and leaves it as it was.
+fn check_limits() {
+    #[track_caller]
+    fn check<T>(written: Result<T, WriteError>, expected: ErrorKind) {
+        let error = written.err().expect("it does not fit");
+        assert_eq!(courseblocks::Error::from(error).kind(), expected);
+    }
+    let mut column = ColumnWriter::new();
+    let too_long = vec![0; MAX_BODY_LEN + 1];
+    check(column.push(&too_long), ErrorKind::LimitExceeded);
+    let text = std::str::from_utf8(&too_long).expect("zeros are text");
+    check(column.push_value(text), ErrorKind::LimitExceeded);
+    check(column.push_value(&Refusing), ErrorKind::Transformer);
+    let refused = column.clone().finish_value(&Refusing);
+    assert!(matches!(
+        refused,
+        Err(WriteError::Encode(EncodeError::Unencodable(_)))
+    ));
+    check(column.clone().finish(&too_long), ErrorKind::LimitExceeded);
+    // With a row of the directory it is too long.
+    let as_long = &too_long[..MAX_BODY_LEN];
+    check(column.clone().finish(as_long), ErrorKind::LimitExceeded);
+    for _ in 0..MAX_ENTRIES {
+        column.push_absent().expect("as many as there may be");
+    }
+    check(column.push(b""), ErrorKind::LimitExceeded);
+    let body = column.finish(b"").expect("a body");
+    assert_eq!(body.entries(), MAX_ENTRIES);
+}
+
+/// A value that cannot become bytes.
+struct Refusing;
+
+impl serde::Serialize for Refusing {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom("no"))
+    }
 }
 
 /// Whether the checksums are bound to notice that these bytes are not the record: changes of

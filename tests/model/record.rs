@@ -2,13 +2,15 @@
 //! mutation test, the property tests and the fuzz target. It knows the public API only.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::CString;
 use std::path::PathBuf;
 
 use courseblocks::record::{
     self, Column, ColumnWriter, Compression, ENTRIES_PER_CHUNK, Entry, Generation, HEADER_LEN,
     Meta, Record, RecordError,
 };
-use courseblocks::{MinReader, WriteVersion};
+use courseblocks::{Error, ErrorKind, MinReader, WriteVersion};
+use serde::Deserialize;
 
 use crate::choices::Choices;
 use crate::format::{Checksum, ROW, Stated, checksum_of, chunk_count, number};
@@ -335,6 +337,11 @@ pub(crate) fn read_all(key: &[u8], bytes: &[u8], written: Option<&Written>) -> R
         Err(error) => {
             let stated = Stated::open_header(key, bytes);
             assert!(stated.is_none(), "{error} is not so");
+            let kind = match error {
+                RecordError::TooNew { .. } => ErrorKind::TooNew,
+                _ => ErrorKind::Damaged,
+            };
+            assert_eq!(Error::from(error).kind(), kind);
             reads.opening = Some(error);
             return reads;
         }
@@ -473,4 +480,28 @@ fn decode_as_anything(entry: Entry<'_>) {
     let _ = entry.decode::<BTreeMap<String, Vec<i128>>>();
     let _ = entry.decode::<HashMap<u32, Option<PathBuf>>>();
     let _ = entry.decode::<Result<String, Vec<bool>>>();
+    let _ = entry.decode::<Vec<Shape>>();
+    if let Err(error) = entry.decode::<Shape>() {
+        let error = Error::from(error);
+        assert_eq!(error.kind(), ErrorKind::Transformer, "{error:?}");
+    }
 }
+
+/// A value of every form that serde has for one.
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "it is decoded, and that is all")]
+enum Shape {
+    Unit,
+    Newtype(CString),
+    Tuple(i8, f64),
+    Struct {
+        text: String,
+        bytes: Option<CString>,
+    },
+    Numbers(u16, u128, i16, i32, i64, f32),
+    Marks((), bool, Wrapped),
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "it is decoded, and that is all")]
+struct Wrapped(char);
