@@ -11,8 +11,10 @@ use std::time::Duration;
 use courseblocks::engine::MemoryEngine;
 use courseblocks::modulestore::Course;
 use courseblocks::modulestore::olx::{self, Limits, OlxModuleStore};
+use courseblocks::transformer::standard::StartDate;
 use courseblocks::{
-    Error, ErrorKind, Manager, Registry, Store, Timestamp, UpdateOptions, UserContext,
+    Error, ErrorKind, Force, Manager, Registry, Store, Timestamp, UpdateOptions, UsageKey,
+    UserContext,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -129,32 +131,58 @@ fn collect(export: &Path, course: &Course) {
     let courses = OlxModuleStore::with_limits(limits());
     let key = courses.insert(export).expect("it was read before");
     assert_eq!(&key, course.key());
+    let courses = Arc::new(courses);
     let store = Arc::new(Store::with_engine(Arc::new(MemoryEngine::new())));
-    let registry = Arc::new(Registry::standard());
-    let manager = Manager::new(store, Arc::clone(&registry), Arc::new(courses));
-    let lasts = Duration::from_secs(3600);
-    manager
-        .join("worker", "release", lasts, Timestamp::MIN)
-        .expect("the only worker");
-    let updated = manager
-        .update(&key, &UpdateOptions::default())
-        .expect("a course that was read");
-    for (transformer, failure) in &updated.failures {
-        assert!(!failure.contains("panic"), "{transformer}: {failure}");
-    }
-    let names: Vec<_> = registry
-        .names()
-        .filter(|name| updated.failures.iter().all(|(failed, _)| failed != name))
-        .collect();
+    let worker = |name: &str, registry: Registry| {
+        let manager = Manager::new(Arc::clone(&store), Arc::new(registry), courses.clone());
+        let lasts = Duration::from_secs(3600);
+        let joined = manager.join(name, "release", lasts, Timestamp::MIN);
+        joined.expect("a name of its own");
+        manager
+    };
+    let manager = worker("all", Registry::standard());
+    let update = |manager: &Manager, force| {
+        let options = UpdateOptions {
+            force,
+            ..UpdateOptions::default()
+        };
+        let updated = manager.update(&key, &options);
+        let failures = updated.expect("a course that was read").failures;
+        for (transformer, failure) in &failures {
+            assert!(!failure.contains("panic"), "{transformer}: {failure}");
+        }
+        failures
+    };
+    let failures = update(&manager, Force::OutdatedOnly);
+    let has_failed = |name: &str| failures.iter().any(|(failed, _)| failed == name);
+    let registry = Registry::standard();
+    let names: Vec<_> = registry.names().filter(|name| !has_failed(name)).collect();
     let user = UserContext::new(Timestamp::MIN);
-    let seen = manager.get_transformed(&key, &names, &user, None);
-    match seen {
-        Ok(seen) => assert!(seen.structure.len() <= course.structure().len()),
-        Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::Transformer, "{error:?}");
+    let look = |names: &[&str], start: Option<&UsageKey>| {
+        let seen = manager.get_transformed(&key, names, &user, start);
+        if let Err(error) = &seen {
+            let kinds = [ErrorKind::Transformer, ErrorKind::NotFound];
+            assert!(kinds.contains(&error.kind()), "{error:?}");
             assert!(!format!("{error:?}").contains("panic"), "{error:?}");
         }
+        seen.ok().map(|seen| seen.structure.len())
+    };
+    let seen = look(&names, None);
+    assert!(seen.is_none_or(|seen| seen <= course.structure().len()));
+
+    // A part of it, by transformers that need no more.
+    let of_parts = names.iter().copied();
+    let of_parts = of_parts.filter(|name| ["start_date", "visibility"].contains(name));
+    let of_parts: Vec<_> = of_parts.collect();
+    for block in course.structure().blocks().take(3) {
+        look(&of_parts, Some(course.structure().key(block)));
     }
+
+    // What a release that knows less collects again leaves the rest as it was.
+    let mut less = Registry::new();
+    less.register(StartDate).expect("the first one");
+    update(&worker("less", less), Force::Everything);
+    assert_eq!(look(&names, None), seen);
 }
 
 fn limits() -> Limits {

@@ -132,6 +132,7 @@ fn check_name(text: &str) {
     let cleaned = clean_name(text);
     assert_eq!(clean_name(&cleaned), cleaned);
     assert_eq!(cleaned.is_empty(), text.is_empty());
+    assert!(!cleaned.contains("__"), "{cleaned:?}");
     let is_clean = |character| is_word_character(character) || ".-%~".contains(character);
     assert!(cleaned.chars().all(is_clean), "{cleaned:?}");
 }
