@@ -45,7 +45,10 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn get(&self, key: Key<'_>) -> Result<Option<Value>>;
 
     /// Everything in `space`, or in one partition of it, in the order of the keys. Commits that
-    /// are made meanwhile may be seen or not, key by key: a scan is no snapshot. After an error
+    /// are made meanwhile may be seen or not, key by key: a scan is no snapshot.
+    ///
+    /// After an error of the kind [`Damaged`](ErrorKind::Damaged) it goes on behind what cannot be
+    /// read, if the engine can: what is missing is between its neighbours. After any other error
     /// it ends.
     fn scan(&self, space: Space, partition: Option<&[u8]>) -> Scan<'_>;
 
