@@ -13,6 +13,7 @@ mod inspect;
 mod interrupt;
 mod json;
 mod output;
+mod panics;
 mod pause;
 mod problems;
 mod progress;
@@ -70,6 +71,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Ok(arguments) => arguments,
         Err(refused) => return tell_usage(&refused),
     };
+    panics::tell_only_ours();
     let Arguments { global, command } = arguments;
     let progress = if global.no_progress {
         Progress::never()

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The layout that is written, and the newest one that is read.
 ///
-/// - 1: `LOCK`, `FORMAT`, `COMMITS`, `UNDO` and `sled/`. While it is shared, `sharing/SOCKET`.
+/// - 1: `LOCK`, `FORMAT`, `COMMITS`, `UNDO`, `SEAL` and `sled/`. While it is shared, `sharing/SOCKET`.
 const LAYOUT: u32 = 1;
 
 /// Locked while the store is open; holds the pid of who has it open.
@@ -164,7 +164,11 @@ fn check_layout(path: &Path) -> Result<bool> {
             Err(Error::new(ErrorKind::TooNew, message))
         }
         _ => {
-            let message = format!("{} says nothing about a store", format.display());
+            let message = format!(
+                "{} says nothing about a store: it is damaged, or not ours; restore it, or the \
+                 whole directory, from a backup",
+                format.display()
+            );
             Err(Error::new(ErrorKind::Damaged, message))
         }
     }

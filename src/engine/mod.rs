@@ -8,12 +8,14 @@
 mod acknowledged;
 mod directory;
 mod memory;
+mod seal;
 #[cfg(unix)]
 mod shared;
 #[cfg(not(unix))]
 #[path = "shared/exclusive.rs"]
 mod shared;
 mod sled;
+mod survey;
 mod undo;
 
 use std::borrow::Cow;

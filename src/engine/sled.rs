@@ -23,6 +23,8 @@ use sled::{Db, IVec, Tree};
 
 use super::acknowledged::Acknowledged;
 use super::directory::{Directory, create_private, identity, sync_directory, unusable};
+use super::seal::{Seal, Sealed};
+use super::survey::{self, Survey};
 use super::undo::{Found, OldValue, UndoJournal};
 use super::{
     Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
@@ -114,9 +116,14 @@ pub struct SledOptions {
 /// **Damage**: sled panics on some of it. These panics are caught, unless the host aborts on panic,
 /// and become [`ErrorKind::Damaged`]; the host's panic hook still sees them. A damaged value is an
 /// error where it or one of its neighbours is read or written; a scan tells it and goes on behind it
-/// (some 1,000 reads to find where that is). Damage in what was written since
-/// the last opening makes sled forget everything after it; if that was called durable, the store
-/// does not open any more.
+/// (some 1,000 reads to find where that is). sled takes damage in what was written since the last
+/// opening for the end of its log, or leaves it out, without a word. So its files are looked at
+/// before it has them: that part of the log and its large values are read once more, and compared
+/// with what `COMMITS` and `SEAL` say of the last opening and closing. A store that has lost
+/// something that was called durable, or whose files are older copies, does not open, and nothing
+/// of it is changed. Not noticed is an older copy of everything, or of sled's files together with
+/// damage to both `COMMITS` and `SEAL`; and, after a process that did not close its store, the loss
+/// of whole segments of the log.
 pub struct SledEngine {
     /// `None` while the engine is dropped.
     handles: Option<Handles>,
@@ -136,6 +143,7 @@ pub struct SledEngine {
     options: SledOptions,
     data: PathBuf,
     place: String,
+    seal: Seal,
     /// Last, because its drop releases the lock.
     directory: Directory,
 }
@@ -237,11 +245,17 @@ impl SledEngine {
         let removed = remove_drafts(&data);
         removed.map_err(|error| unusable(path, "cannot be cleaned up", error))?;
         let refused = |error| unusable(path, "cannot be brought to the disk", error);
+        let acknowledged = Acknowledged::open(path).map_err(refused)?;
+        let count_before = acknowledged.count();
+        let seal = Seal::new(path);
+        let (aside, opening) = examine(path, &data, &seal, &acknowledged)?;
         let (journal, unfinished) = UndoJournal::open(path).map_err(refused)?;
-        let (handles, count) = guarded(|| Handles::open(&data, options, journal))
-            .map_err(|failure| failure.into_error(path, "cannot be opened"))?;
-        let durable = Durable::open(path, &data).map_err(refused)?;
-        let acknowledged = durable.acknowledged.count();
+        let opened = aside.while_away(|| guarded(|| Handles::open(&data, options, journal)));
+        let opened = opened.map_err(|error| unusable(path, "cannot be cleaned up", error))?;
+        let (handles, count) =
+            opened.map_err(|failure| failure.into_error(path, "cannot be opened"))?;
+        let durable = Durable::open(path, &data, acknowledged).map_err(refused)?;
+        let acknowledged = count_before;
         // A restore may leave the directory in its place and bring another log.
         let place = identity(path)
             .and_then(|directory| Ok(format!("{directory} {}", identity(&data.join(LOG))?)))
@@ -257,6 +271,7 @@ impl SledEngine {
             options: options.clone(),
             data,
             place,
+            seal,
             directory,
         };
         if count < acknowledged {
@@ -264,11 +279,24 @@ impl SledEngine {
         }
         engine.take_back(unfinished)?;
         engine.flush()?;
+        let sealed = engine.begin(opening);
+        sealed.map_err(|error| unusable(path, "cannot be sealed", error))?;
         Ok(engine)
     }
 
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Writes down which opening this is, and what sled has made of its files.
+    fn begin(&self, opening: u64) -> io::Result<()> {
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        durable.acknowledged.begin(opening)?;
+        self.seal.write(&Sealed {
+            opening,
+            snapshot: survey::snapshot(&self.data)?,
+            log: None,
+        })
     }
 
     /// Reads with sled. That can fail to write, too: sled tidies its pages as it meets them.
@@ -347,6 +375,9 @@ impl SledEngine {
                 return Err(Error::new(ErrorKind::Damaged, message));
             }
         };
+        if is_outdated(&old_values, self.applied.load(Ordering::Acquire)) {
+            return self.read(|handles| Ok(handles.journal.clear()?));
+        }
         let prepared = Prepared::undoing(&old_values);
         // It has no preconditions, and so is not refused.
         let _ = self.write(&prepared)?;
@@ -437,7 +468,7 @@ impl Engine for SledEngine {
                 prefix,
                 last: None,
                 damages: 0,
-                rest: Rest::Items(rest),
+                rest: Rest::Items(Box::new(rest)),
             })
         });
         match items {
@@ -498,7 +529,7 @@ impl fmt::Debug for SledEngine {
 impl Drop for SledEngine {
     fn drop(&mut self) {
         // There is nobody to tell. What is lost was not called durable.
-        let _ = self.flush();
+        let flushed = self.flush();
         let handles = self.handles.take();
         if self.has_stopped.load(Ordering::Acquire) {
             mem::forget(handles);
@@ -510,7 +541,15 @@ impl Drop for SledEngine {
             Ok(())
         });
         // Only then may the lock go, so that whoever opens the store next finds it closed.
-        let _ = wait_until_closed(self.path(), &self.data);
+        let closed = wait_until_closed(self.path(), &self.data);
+        if flushed.and(closed).is_ok() {
+            // Without it, less is noticed.
+            let durable = self.durable.get_mut();
+            let durable = durable.unwrap_or_else(PoisonError::into_inner);
+            if let Some(opening) = durable.acknowledged.opening() {
+                let _ = seal_closed(&self.data, &self.seal, opening);
+            }
+        }
     }
 }
 
@@ -588,8 +627,7 @@ impl Handles {
 
 impl Durable {
     /// Everything that sled's files hold now becomes durable, whoever wrote it.
-    fn open(path: &Path, data: &Path) -> io::Result<Self> {
-        let acknowledged = Acknowledged::open(path)?;
+    fn open(path: &Path, data: &Path, acknowledged: Acknowledged) -> io::Result<Self> {
         let files = Files {
             log: File::options().write(true).open(data.join(LOG))?,
             blobs: data.join("blobs"),
@@ -621,8 +659,12 @@ impl Files {
         }
         let mut has_new = false;
         for name in present.difference(&self.synced_blobs) {
+            let path = self.blobs.join(name);
+            if is_something_else(&path) {
+                continue;
+            }
             // Opened for writing, since not every system syncs a file that is only read.
-            match OpenOptions::new().write(true).open(self.blobs.join(name)) {
+            match OpenOptions::new().write(true).open(path) {
                 Ok(blob) => blob.sync_data()?,
                 // sled has replaced it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -636,6 +678,11 @@ impl Files {
         self.synced_blobs = present;
         self.log.sync_data()
     }
+}
+
+/// Whatever is neither a file nor gone was not put there by sled.
+fn is_something_else(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }
 
 /// A commit as sled wants it, since sled may run it more than once.
@@ -766,7 +813,7 @@ struct Items<'a> {
 }
 
 enum Rest {
-    Items(sled::Iter),
+    Items(Box<sled::Iter>),
     /// Behind what cannot be read for this reason. sled would tell it for ever.
     Beyond(String),
     Nothing,
@@ -876,7 +923,7 @@ impl Items<'_> {
             let Some(key) = self.beyond(cause)? else {
                 return Ok(None);
             };
-            self.rest = Rest::Items(self.from(&key)?);
+            self.rest = Rest::Items(Box::new(self.from(&key)?));
             self.last = Some(key.into());
         }
         let Rest::Items(rest) = &mut self.rest else {
@@ -939,6 +986,11 @@ impl Failure {
 
     fn cause_of(self, error: Error) -> Error {
         match self {
+            // sled's words are of a backtrace that it does not have.
+            Self::Sled(sled::Error::Corruption { at, .. }) => error.with_source(match at {
+                Some(at) => format!("what sled finds at {at:?} is not what it wrote"),
+                None => "sled finds what it did not write".to_owned(),
+            }),
             Self::Sled(source) => error.with_source(source),
             Self::Panic(message) => error.with_source(format!("sled panicked: {message}")),
         }
@@ -1004,6 +1056,90 @@ fn lost(path: &Path, acknowledged: u64, found: u64) -> Error {
         acknowledged - found
     );
     Error::new(ErrorKind::Damaged, message)
+}
+
+/// Whether a journal is of a commit before the last one, which cannot have been left half done:
+/// somebody has put an older copy of the file in its place.
+fn is_outdated(old_values: &[OldValue<Vec<u8>>], count: u64) -> bool {
+    let counts = old_values.iter().rev().find(|old| old.map == COUNTS);
+    let before = counts.and_then(|old| old.value.as_deref());
+    let before = before.map_or(Some(0), |before| {
+        before.try_into().ok().map(u64::from_le_bytes)
+    });
+    before.is_some_and(|before| before.saturating_add(1) < count)
+}
+
+/// Looks at sled's files before sled has them, and refuses what it would take for an older state
+/// without a word, or destroy further. Returns the number of this opening, too.
+fn examine(
+    path: &Path,
+    data: &Path,
+    seal: &Seal,
+    acknowledged: &Acknowledged,
+) -> Result<(Aside, u64)> {
+    let unreadable = |error| unusable(path, "cannot be read", error);
+    let count = Some(acknowledged.count());
+    let survey = Survey::take(data, SEGMENT_BYTES, count).map_err(unreadable)?;
+    let mut damage = survey.damage;
+    let mut opening = acknowledged.opening().unwrap_or(0);
+    if let Some(sealed) = seal.read().map_err(unreadable)? {
+        let is_left = sealed.log.as_ref().is_none_or(|log| *log == survey.log);
+        // A count that is damaged is made up for by a log that is known to be whole.
+        let is_counted = opening == sealed.opening || opening == 0 && sealed.log.is_some();
+        opening = opening.max(sealed.opening);
+        if !is_counted {
+            damage.get_or_insert_with(|| {
+                "its count of commits (COMMITS) is damaged, or an older one".into()
+            });
+        } else if sealed.snapshot != survey.snapshot {
+            damage.get_or_insert_with(|| "its newest snapshot is another one".into());
+        } else if !is_left {
+            damage.get_or_insert_with(|| "its log has changed since it was closed".into());
+        }
+    }
+    if let Some(damage) = damage {
+        let message = format!(
+            "the store at {} has lost something that was written: {damage}; {WAY_OUT}",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Damaged, message));
+    }
+    let removed = seal.remove();
+    removed.map_err(|error| unusable(path, "cannot be opened", error))?;
+    Ok((Aside(survey.aside), opening.saturating_add(1)))
+}
+
+/// Large values that are damaged. sled would take them for the end of its log.
+struct Aside(Vec<PathBuf>);
+
+impl Aside {
+    /// Does something while they are not there. Whoever reads them finds the damage.
+    fn while_away<T>(&self, act: impl FnOnce() -> T) -> io::Result<T> {
+        let away = |path: &Path| path.with_extension("aside");
+        for path in &self.0 {
+            fs::rename(path, away(path))?;
+        }
+        let done = act();
+        for path in &self.0 {
+            fs::rename(away(path), path)?;
+        }
+        Ok(done)
+    }
+}
+
+/// Writes down what the files are after closing.
+fn seal_closed(data: &Path, seal: &Seal, opening: u64) -> io::Result<()> {
+    // sled has written to it when it closed it. What is sealed must not be lost with the machine.
+    File::options()
+        .write(true)
+        .open(data.join(LOG))?
+        .sync_data()?;
+    let survey = Survey::take(data, SEGMENT_BYTES, None)?;
+    seal.write(&Sealed {
+        opening,
+        snapshot: survey.snapshot,
+        log: Some(survey.log),
+    })
 }
 
 /// Waits until nobody holds the lock that sled takes on its log.
