@@ -125,7 +125,7 @@ pub use source_version::SourceVersion;
 pub use store::{
     Base, CourseCheck, CourseEntry, Damage, Failure, Floor, FloorEpoch, Floors, Lease, Lookup,
     MAX_NAME_BYTES, Member, NewRecord, Newer, Publication, Published, RecordCheck, RecordEntry,
-    Scope, Snapshot, Store, StoredRecord,
+    Scope, Snapshot, Store, StoredRecord, Traces, Unreadable,
 };
 pub use structure::{
     BlockIndex, BlockStructure, Descendants, KeyTable, MAX_BLOCKS, MAX_RELATIONS, RemovalFilter,

@@ -623,7 +623,9 @@ fn a_scan_goes_on_behind_what_cannot_be_read() {
         let places = places.filter(|(_, found)| *found == value);
         let places: Vec<_> = places.map(|(place, _)| place).collect();
         assert!(!places.is_empty());
-        places.iter().for_each(|place| bytes[*place] ^= 1);
+        for place in places {
+            bytes[place] ^= 1;
+        }
     }
     fs::write(log, bytes).unwrap();
     let mut everything = Vec::new();

@@ -89,7 +89,7 @@ pub enum GateAnswer {
 /// The open gates by transformer.
 pub(super) type Gates = BTreeMap<String, OpenGate>;
 
-const GATES: Place<'_> = Place {
+pub(super) const GATES: Place<'_> = Place {
     partition: ROLLOUT,
     name: b"gates",
     what: "the open gates",

@@ -86,12 +86,17 @@ pub enum Event {
         /// The last error.
         error: String,
     },
+    /// Something that could not be read was made again, or dropped.
+    Repaired {
+        /// What, and what became of it.
+        what: String,
+    },
 }
 
 /// How many entries are kept; the oldest go first.
 pub const MAX_EVENTS: usize = 10_000;
 
-const PREFIX: &[u8] = b"history/";
+pub(super) const PREFIX: &[u8] = b"history/";
 /// All names that begin like that.
 const ENTRIES: Range<&[u8]> = PREFIX..b"history0";
 

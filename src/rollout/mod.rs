@@ -10,6 +10,7 @@ mod history;
 mod queue;
 mod retire;
 mod status;
+mod verify;
 mod worker;
 
 pub use census::{Census, FailingCourse, Found, MAX_EXAMPLES, Tally};
@@ -23,6 +24,7 @@ pub use queue::{
 };
 pub use retire::Retire;
 pub use status::{Next, Status, TransformerStatus};
+pub use verify::{ControlCheck, ControlDamage, ControlPart, FloorsRestored};
 pub use worker::{Attempt, Step, Worker};
 
 use crate::store::Store;

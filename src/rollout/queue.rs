@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, Event};
-use crate::engine::{Commit, Durability, Expected, Space};
+use crate::engine::{Commit, Durability, Expected, Space, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::CourseKey;
-use crate::store::{ControlRow, Lease, Members, Place, Store, encode_row, no_lease};
+use crate::store::{ControlRow, Lease, Members, Place, Store, decode_row, encode_row, no_lease};
 use crate::timestamp::Timestamp;
 use crate::version::WriteVersion;
 
@@ -235,7 +235,7 @@ struct Meter {
     done: Vec<(i64, u64)>,
 }
 
-const PARTITION: &str = "queue";
+pub(super) const PARTITION: &str = "queue";
 const WHAT: &str = "a task";
 /// Names in the partition, in this order: what may be taken comes first, so that the first row of
 /// a scan is the next task.
@@ -256,6 +256,71 @@ const METER: Place<'_> = Place {
 };
 const METER_SECONDS: i64 = 10;
 const METER_BUCKETS: i64 = 12;
+
+/// What a row of the queue is, by its name.
+pub(super) enum RowKind {
+    Task,
+    /// Of this course, if its name is one.
+    Pointer(Option<CourseKey>),
+    Settings,
+    Meter,
+    /// Of another release.
+    Unknown,
+}
+
+/// What a row says that others must fit to.
+pub(super) enum QueueRow {
+    Task {
+        course: CourseKey,
+        number: u64,
+        at: Vec<u8>,
+    },
+    Pointer {
+        to: Vec<u8>,
+    },
+    Other,
+}
+
+pub(super) fn kind_of(name: &[u8]) -> RowKind {
+    match name {
+        [ACTIVE | QUARANTINE, ..] => RowKind::Task,
+        [POINTER, course @ ..] => {
+            let course = std::str::from_utf8(course).ok();
+            RowKind::Pointer(course.and_then(|course| course.parse().ok()))
+        }
+        name if name == SETTINGS.name => RowKind::Settings,
+        name if name == METER.name => RowKind::Meter,
+        _ => RowKind::Unknown,
+    }
+}
+
+/// Checks a row.
+pub(super) fn read_row(kind: &RowKind, place: Place<'_>, value: &Value) -> Result<QueueRow> {
+    Ok(match kind {
+        RowKind::Task => {
+            let task = decode_row::<Task>(place, value)?;
+            let holder = task.claim.as_ref();
+            let tokens = holder.map_or(0, |holder| holder.token.max(holder.lease));
+            QueueRow::Task {
+                number: task.number.max(tokens),
+                at: task.place(),
+                course: task.course,
+            }
+        }
+        RowKind::Pointer(_) => QueueRow::Pointer {
+            to: decode_row::<Pointer>(place, value)?.place,
+        },
+        RowKind::Settings => {
+            decode_row::<Settings>(place, value)?;
+            QueueRow::Other
+        }
+        RowKind::Meter => {
+            decode_row::<Meter>(place, value)?;
+            QueueRow::Other
+        }
+        RowKind::Unknown => QueueRow::Other,
+    })
+}
 
 /// How often a change of the queue is tried against others.
 const MAX_ATTEMPTS: usize = 1024;
@@ -701,6 +766,52 @@ impl<'a> Queue<'a> {
             settings.paused.get_or_insert(pause.clone());
             is_new
         })
+    }
+
+    /// Lets a course have the task that there is for it, although nothing tells where, or another one.
+    pub(super) fn find_again(self, course: &CourseKey, now: Timestamp) -> Result<()> {
+        for _ in 0..MAX_ATTEMPTS {
+            let found = self.find(course)?;
+            let lost = match found.task {
+                Some(found) => Some(found),
+                None => self.search(course)?,
+            };
+            let Some((old, task)) = lost else {
+                self.remind(course, Priority::Backfill, now)?;
+                return Ok(());
+            };
+            let mut commit = Commit::new();
+            self.replace(&mut commit, &found.pointer, &old, &task)?;
+            if self
+                .store
+                .commit_control(PARTITION, &commit, Durability::Durable)?
+            {
+                return Ok(());
+            }
+        }
+        Err(contended(course))
+    }
+
+    /// Pauses the queue where nothing tells any more whether it was: its settings are damaged.
+    pub(super) fn pause_again(
+        self,
+        lease: &Lease,
+        damaged: Expected,
+        now: Timestamp,
+    ) -> Result<()> {
+        let settings = Settings {
+            paused: Some(Pause {
+                by: lease.worker().to_owned(),
+                at: now,
+            }),
+            ..Settings::default()
+        };
+        let mut commit = Commit::new();
+        commit.require(Space::Control, SETTINGS.name, damaged);
+        put_row(&mut commit, SETTINGS.name, &settings)?;
+        self.store
+            .commit_control(PARTITION, &commit, Durability::Durable)?;
+        Ok(())
     }
 
     /// Ends a pause. False if there was none.

@@ -145,7 +145,7 @@ pub(crate) fn encode_row<T: Serialize>(of: Place<'_>, value: &T) -> Result<Vec<u
     Ok(record::encode(key, meta, &column))
 }
 
-fn decode_row<T: DeserializeOwned>(of: Place<'_>, value: &Value) -> Result<T> {
+pub(crate) fn decode_row<T: DeserializeOwned>(of: Place<'_>, value: &Value) -> Result<T> {
     let key = record_key::control(of.partition, of.name);
     let decode = || -> Result<T, RecordError> {
         let record = Record::open(key, value.as_ref())?.verify()?;

@@ -193,7 +193,7 @@ impl Row {
         row.encode(course, generation)
     }
 
-    pub(super) fn floor_epoch(&self) -> FloorEpoch {
+    pub(crate) fn floor_epoch(&self) -> FloorEpoch {
         match self {
             Self::Stored(entry) => entry.floor_epoch,
             Self::Reserved { floor_epoch, .. } => *floor_epoch,

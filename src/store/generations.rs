@@ -23,7 +23,7 @@ const RESERVED_AT_ONCE: u64 = 1024;
 /// A million numbers a second for twelve days.
 const MORE_THAN_WERE_USED: u64 = 1 << 40;
 
-const COUNTER: Place<'_> = Place {
+pub(crate) const COUNTER: Place<'_> = Place {
     partition: "generations",
     name: b"",
     what: "the counter of generations",
@@ -46,6 +46,24 @@ impl Store {
             *reserved = self.reserve_generations()?;
         }
         reserved.next().ok_or_else(exhausted)
+    }
+
+    /// Lets the counter go on where no number can have been used, if it was lost or is an older one:
+    /// `highest` is the highest number that was found anywhere.
+    pub(crate) fn restore_counter(&self, highest: u64) -> Result<()> {
+        loop {
+            let row = self.control_row_if_usable::<u64>(COUNTER)?;
+            if row.value.is_some_and(|next| next > highest) {
+                return Ok(());
+            }
+            let next = highest.saturating_add(MORE_THAN_WERE_USED);
+            let mut commit = Commit::new();
+            commit.require(Space::Control, COUNTER.name, row.unchanged());
+            commit.put(Space::Control, COUNTER.name, encode_row(COUNTER, &next)?);
+            if self.commit_control(COUNTER.partition, &commit, Durability::Durable)? {
+                return Ok(());
+            }
+        }
     }
 
     fn reserve_generations(&self) -> Result<std::ops::Range<u64>> {
@@ -71,8 +89,12 @@ impl Store {
     fn beyond_all_numbers(&self) -> Result<u64> {
         let mut highest = 0;
         for row in self.courses() {
-            if let (_, Ok(entry)) = row? {
-                highest = highest.max(entry.generation().get());
+            match row {
+                Ok((_, Ok(entry))) => highest = highest.max(entry.generation().get()),
+                Ok((_, Err(_))) => {}
+                // The others tell enough.
+                Err(error) if error.kind() == ErrorKind::Damaged => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(highest.saturating_add(MORE_THAN_WERE_USED))

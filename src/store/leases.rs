@@ -50,7 +50,7 @@ pub(crate) struct Members(
 );
 
 /// One row for all, so that a decision about the fleet can require that it has not changed.
-const FLEET: Place<'_> = Place {
+pub(crate) const FLEET: Place<'_> = Place {
     partition: ROLLOUT,
     name: b"fleet",
     what: "the list of workers",

@@ -15,19 +15,20 @@ mod verify;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use control::{ControlRow, Place, encode_row};
+pub(crate) use control::{ControlRow, Place, decode_row, encode_row};
 pub(crate) use entry::Row;
 pub use entry::{CourseEntry, Failure, RecordEntry};
+pub(crate) use floors::{FLOORS, put_floors, require_floors};
 pub use floors::{Floor, FloorEpoch, Floors};
-pub(crate) use floors::{put_floors, require_floors};
+pub(crate) use generations::COUNTER;
 use generations::Generations;
+pub(crate) use leases::{FLEET, Members, no_lease, put_members};
 pub use leases::{Lease, Member};
-pub(crate) use leases::{Members, no_lease, put_members};
 pub use lookup::{Damage, Lookup, Newer, StoredRecord};
 pub use publish::{Base, NewRecord, Publication, Published, Scope};
 pub use read::Snapshot;
 pub use record_key::MAX_NAME_BYTES;
-pub use verify::{CourseCheck, RecordCheck};
+pub use verify::{CourseCheck, RecordCheck, Traces, Unreadable};
 
 use crate::engine::{
     Commit, CommitOutcome, Durability, Engine, Expected, Key, SledEngine, SledOptions, Space, Value,

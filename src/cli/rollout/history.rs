@@ -110,6 +110,7 @@ fn in_words(event: &Event) -> String {
             let attempts = counted(*attempts, "attempt", "attempts");
             format!("{course} was put into quarantine after {attempts}: {error}")
         }
+        Event::Repaired { what } => format!("damaged control data was repaired: {what}"),
     }
 }
 
@@ -240,6 +241,10 @@ impl<'a> EventAnswer<'a> {
                 course_key: Some(course),
                 attempts: Some(*attempts),
                 error: Some(error),
+                ..nothing
+            },
+            Event::Repaired { .. } => Self {
+                event: "repaired",
                 ..nothing
             },
         }
