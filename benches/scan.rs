@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use courseblocks::engine::Durability;
 use courseblocks::record::ColumnWriter;
-use courseblocks::rollout::{Census, Fleet, Priority, Queue, Registration, Rollout};
+use courseblocks::rollout::{Census, Fleet, Priority, Queue, Registration, RetryPolicy, Rollout};
 use courseblocks::{
     CourseKey, NewRecord, Publication, ReadVersion, Registry, Scope, SourceVersion, Store,
     Timestamp, Versions, WriteVersion,
@@ -65,8 +65,9 @@ fn scan(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("claim and complete", body_bytes), |b| {
             b.iter(|| {
-                let courseblocks::rollout::Claimed::Task(claim) =
-                    queue.claim(&lease, Timestamp::MIN).expect("claimed")
+                let courseblocks::rollout::Claimed::Task(claim) = queue
+                    .claim(&lease, &RetryPolicy::default(), Timestamp::MIN)
+                    .expect("claimed")
                 else {
                     panic!("the queue is empty");
                 };

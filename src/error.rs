@@ -33,6 +33,9 @@ pub enum ErrorKind {
     TooNew,
     /// Stored bytes that fail their checks. Derived data can be collected again.
     Damaged,
+    /// The disk is full, or the process has too many files open. It is not the fault of what was to
+    /// be written, what is stored can be read, and the same works once there is room.
+    NoRoom,
     /// The engine or the file system refused; the source tells more.
     Storage,
 }
@@ -111,8 +114,44 @@ impl StdError for Error {
     }
 }
 
+/// The longest text of an error that is stored, in bytes. What a transformer says, or where it
+/// panics, may quote as much of a course as there is.
+pub const MAX_ERROR_BYTES: usize = 2 << 10;
+
+/// The text as it is stored: cut between characters where it is longer than [`MAX_ERROR_BYTES`].
+pub(crate) fn shortened(error: &str) -> String {
+    const CUT: &str = "…";
+
+    if error.len() <= MAX_ERROR_BYTES {
+        return error.to_owned();
+    }
+    let mut end = MAX_ERROR_BYTES - CUT.len();
+    while !error.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{CUT}", error.get(..end).unwrap_or_default())
+}
+
 /// What a caught panic said, if it was text.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_error_is_cut_between_characters() {
+        let longest = "x".repeat(MAX_ERROR_BYTES);
+        assert_eq!(shortened(&longest), longest);
+        let cut = shortened(&format!("{longest}x"));
+        assert_eq!(cut, format!("{}…", &longest[..MAX_ERROR_BYTES - 3]));
+        for before in 0..4 {
+            let cut = shortened(&format!("{}{}", "x".repeat(before), "🎓".repeat(1_000)));
+            assert!((MAX_ERROR_BYTES - 4..=MAX_ERROR_BYTES).contains(&cut.len()));
+            assert!(cut.ends_with("🎓…"));
+        }
+    }
 }

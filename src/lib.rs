@@ -68,6 +68,33 @@
 //! 9. **One bad transformer hurts only itself.** Its error is kept ([`CourseEntry::failures`]);
 //!    the others are collected and served.
 //!
+//! # Limits
+//!
+//! Each is a constant, and what is beyond it is refused with [`ErrorKind::LimitExceeded`], or as said
+//! here, by a message that names the limit. Nothing is cut but texts of errors.
+//!
+//! | what | limit |
+//! |---|---|
+//! | a key, in bytes | [`MAX_KEY_BYTES`] ([`InvalidKey`](ErrorKind::InvalidKey)) |
+//! | the name of a record, and so of a transformer | [`MAX_NAME_BYTES`] (a registry says [`Registry`](ErrorKind::Registry)) |
+//! | the name of a worker or a release | [`rollout::MAX_LABEL_BYTES`] ([`Registry`](ErrorKind::Registry)) |
+//! | a source version | [`SourceVersion::MAX_BYTES`] |
+//! | the blocks of a course | [`MAX_BLOCKS`] |
+//! | the relations of a course, and those that a request makes of them | [`MAX_RELATIONS`] |
+//! | the body of a record, before it is compressed | [`record::MAX_BODY_LEN`] |
+//! | the entries of a record | [`record::MAX_ENTRIES`] |
+//! | what a stock transformer makes of what a course multiplies | [`record::MAX_BODY_LEN`] |
+//! | the records of a course together | [`MAX_COURSE_BYTES`] |
+//! | the courses of a store | [`MAX_COURSES`] |
+//! | the text of an error that is stored, which is cut | [`MAX_ERROR_BYTES`] |
+//! | events that are kept, older ones go | [`rollout::MAX_EVENTS`] |
+//! | an export: files, bytes of one and of all, what an archive inflates to, blocks, problems | `modulestore::olx::Limits`, which a host may set |
+//! | what the processes that share a store send each other at once | 512 MiB, which no course reaches |
+//! | processes that share a store with its owner | 256 |
+//!
+//! There is no limit of its own on transformers and on tasks: the records of a course and its tasks
+//! are as many as the registry and the courses.
+//!
 //! # Where to begin
 //!
 //! - [`Manager`] is what a host calls. [`Store`] is below it, for tools.
@@ -75,6 +102,8 @@
 //!   `examples/custom_transformer.rs` is a whole one. The stock ones are in
 //!   [`transformer::standard`].
 //! - [`UserContext`] is what a host says of a user; what it leaves out hides.
+//! - [`backup`] copies a store while it is in use, and fills another one, on any engine, from the
+//!   copy.
 //! - [`rollout`] is how a schema change goes out: `examples/rollout.rs` is a whole one,
 //!   `docs/rollout.md` is for operators.
 //! - `schema::check` keeps stored types and WRITE versions together, in a test.
@@ -82,13 +111,14 @@
 //! - `schema::check` is what to call in a test of each transformer: it tells when stored types
 //!   change and their WRITE version does not.
 //! - `cli::main` gives every command of the `courseblocks` binary to a deployment with
-//!   transformers of its own.
+//!   transformers of its own; `cli::run` runs them within a process of the host.
 //!
 //! # Features
 //!
 //! `cli` (default) is the command line, `olx` (default) reads OLX course exports, `schema`
 //! (default) checks stored types in tests. Without them, the library needs little more than sled, bincode, serde, crc32fast and zerocopy.
 
+pub mod backup;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod collect;
@@ -111,7 +141,7 @@ pub mod transformer;
 mod version;
 
 pub use collect::{BLOCKS, CollectedBlock, CollectedBlocks, STRUCTURE};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, MAX_ERROR_BYTES, Result};
 pub use field::{FieldMap, FieldValue};
 pub use key::{
     CourseKey, CourseKeyKind, KeyError, MAX_KEY_BYTES, UsageKey, UsageKeyKind, clean_name,
@@ -124,8 +154,8 @@ pub use manager::{
 pub use source_version::SourceVersion;
 pub use store::{
     Base, CourseCheck, CourseEntry, Damage, Failure, Floor, FloorEpoch, Floors, Lease, Lookup,
-    MAX_NAME_BYTES, Member, NewRecord, Newer, Publication, Published, RecordCheck, RecordEntry,
-    Scope, Snapshot, Store, StoredRecord,
+    MAX_COURSE_BYTES, MAX_COURSES, MAX_NAME_BYTES, Member, NewRecord, Newer, Publication,
+    Published, RecordCheck, RecordEntry, Scope, Snapshot, Store, StoredRecord, Traces, Unreadable,
 };
 pub use structure::{
     BlockIndex, BlockStructure, Descendants, KeyTable, MAX_BLOCKS, MAX_RELATIONS, RemovalFilter,

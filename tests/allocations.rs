@@ -3,7 +3,10 @@
 #[path = "../benches/fleet/mod.rs"]
 mod fleet;
 
+use std::io;
+
 use allocation_counter::measure;
+use courseblocks::backup::{self, WhenDamaged};
 use courseblocks::record::{self, ColumnWriter, Generation, Meta, Record};
 use courseblocks::transformer::standard::{HiddenContent, StartDate, Visibility};
 use courseblocks::{
@@ -150,4 +153,53 @@ fn what_a_type_borrows_is_decoded_without_an_allocation() {
     });
     assert!(bytes > 10_000, "{bytes} bytes of titles");
     assert_eq!(counted.count_total, 0);
+}
+
+/// The most bytes that were in use at once.
+fn most(act: impl FnMut()) -> u64 {
+    let mut act = act;
+    measure(&mut act).bytes_max
+}
+
+#[test]
+fn a_backup_of_many_courses_takes_the_memory_of_one_and_of_their_keys() {
+    let now = "2026-03-01T12:00:00Z".parse().expect("a time");
+    let [few, many] = [3, 20].map(|courses| {
+        let fleet = Fleet::new(&vec![300; courses], 0);
+        let store = fleet.manager.store();
+        let mut bytes = Vec::new();
+        let take = |to: &mut dyn io::Write| {
+            let taken = backup::take(store, to, now, WhenDamaged::Refuse, |_| ());
+            taken.expect("a backup")
+        };
+        take(&mut bytes);
+        assert!(bytes.len() > courses * 30_000, "{} bytes", bytes.len());
+        let taken = most(|| {
+            take(&mut io::sink());
+        });
+        let checked = most(|| {
+            backup::check(&*bytes, |_| ()).expect("intact");
+        });
+        [taken, checked]
+    });
+    for (few, many) in few.iter().zip(many) {
+        // The keys of 17 more courses; they have more than 500 KB of records.
+        assert!(many < few + 17 * 1024, "{few} and {many} bytes");
+    }
+}
+
+/// A frame that says that 128 MiB follow, with checksums that fit.
+#[test]
+fn a_length_that_lies_takes_no_memory() {
+    let mut bytes = b"CBBACKUP\x01\0\0\0\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    let mut head = vec![3, 1, 0, 1, 0];
+    head.extend(backup::MAX_VALUE_BYTES.to_le_bytes());
+    head.extend(crc32fast::hash(&[&[0; 8], &head[..]].concat()).to_le_bytes());
+    let bytes = [&bytes[..], &head, b"pn and a little of it"].concat();
+    let read = most(|| {
+        let error = backup::check(&*bytes, |_| ()).expect_err("no backup");
+        assert!(error.to_string().contains("it ends there"), "{error}");
+    });
+    assert!(read < 2 << 20, "{read} bytes");
 }

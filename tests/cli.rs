@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use courseblocks::engine::{Commit, Durability, Key, Space};
+use courseblocks::engine::{Commit, CommitOutcome, Durability, Key, Space};
 use courseblocks::modulestore::olx::{self, Limits};
 use courseblocks::modulestore::{Course, ModuleStore, SourceVersion};
 use courseblocks::transformer::Collected;
@@ -1311,4 +1311,45 @@ impl ModuleStore for OneCourse {
     fn load(&self, _: &CourseKey) -> courseblocks::Result<Course> {
         Ok(self.0.clone())
     }
+}
+
+/// Nothing can be written without floors, and nobody can join to repair anything.
+#[test]
+fn lost_floors_are_set_anew_when_that_is_asked_for() {
+    let program = Program::new();
+    program.import(demo_course());
+    let start = program.run(&["rollout", "start", "start_date"]);
+    assert_eq!(start.status, 0, "{start:?}");
+    let store = Store::open(program.store()).unwrap();
+    let engine = store.engine();
+    let mut rows = engine.scan(Space::Control, Some(b"rollout"));
+    let floors = rows.find(|row| row.as_ref().unwrap().name() == b"floors");
+    let mut floors = floors.unwrap().unwrap().into_value().to_vec();
+    drop(rows);
+    *floors.last_mut().unwrap() ^= 1;
+    let mut commit = Commit::new();
+    commit.put(Space::Control, b"floors", floors);
+    let outcome = engine.commit(b"rollout", &commit, Durability::Durable);
+    assert_eq!(outcome.unwrap(), CommitOutcome::Applied);
+    drop(store);
+
+    let run = program.run(&["verify"]);
+    assert_eq!(run.status, 1, "{run:?}");
+    assert!(run.stdout.contains("damaged   the floors: "), "{run:?}");
+    let answer = program.run(&with_json(&["verify"])).json();
+    assert_eq!(answer["control"]["damages"][0]["part"], "floors");
+    let run = program.run(&["verify", "--repair"]);
+    run.is_refused(1, &["`verify --repair --floors`", "newest release"]);
+    assert_eq!(program.run(&["verify", "--floors"]).status, 2);
+    let run = program.run(&["verify", "--repair", "--floors"]);
+    assert_eq!(run.status, 0, "{run:?}");
+    assert!(run.stderr.contains("all gates are closed"), "{run:?}");
+    assert!(run.stdout.contains("repaired  the floors"), "{run:?}");
+    assert_eq!(program.run(&["verify"]).status, 0);
+    assert_eq!(program.run(&["update", "--all"]).status, 0);
+    let history = program.run(&["rollout", "history"]);
+    assert!(
+        history.stdout.contains("the floors: set anew"),
+        "{history:?}"
+    );
 }

@@ -3,7 +3,6 @@
 //! does with its place in it.
 
 #[path = "common/courses.rs"]
-#[expect(dead_code, reason = "not all of it is needed here")]
 mod courses;
 #[path = "common/joined.rs"]
 mod joined;
@@ -131,7 +130,7 @@ fn who_takes_a_name_ends_the_lease_of_the_other_one() {
     let second = take(&store, "same", at(5));
     assert_eq!(members(&store), told(&[("same", 15)]));
     check_no_lease(fleet.renew(&first, at(6)));
-    check_no_lease(Queue::new(&store).claim(&first, at(6)));
+    check_no_lease(Queue::new(&store).claim(&first, &RetryPolicy::default(), at(6)));
     check_no_lease(store.base(&first, &course_key()));
     // It cannot give back what is not its own.
     assert!(!fleet.leave(&first).unwrap());
@@ -304,7 +303,7 @@ fn when_the_list_of_workers_is_damaged_all_join_again_and_nothing_else_is_lost()
         .enqueue(&course_key(), Priority::Publish, at(0))
         .unwrap();
     assert!(matches!(
-        queue.claim(&lease, at(0)).unwrap(),
+        queue.claim(&lease, &RetryPolicy::default(), at(0)).unwrap(),
         Claimed::Task(_)
     ));
     let (floors, gates, history) = (
@@ -315,7 +314,7 @@ fn when_the_list_of_workers_is_damaged_all_join_again_and_nothing_else_is_lost()
     damage_fleet(&*engine);
     assert_eq!(members(&store), []);
     check_no_lease(Fleet::new(&store).renew(&lease, at(0)));
-    check_no_lease(queue.claim(&lease, at(0)));
+    check_no_lease(queue.claim(&lease, &RetryPolicy::default(), at(0)));
     let lease = lease_for(&store, [("t", versions(1, 2))]);
     assert_eq!(members(&store).len(), 1);
     assert_eq!(store.floors().unwrap(), floors);
@@ -323,7 +322,7 @@ fn when_the_list_of_workers_is_damaged_all_join_again_and_nothing_else_is_lost()
     assert_eq!(rollout.history().unwrap(), history);
     // The task returned with the lease of its claim.
     assert!(matches!(
-        queue.claim(&lease, at(0)).unwrap(),
+        queue.claim(&lease, &RetryPolicy::default(), at(0)).unwrap(),
         Claimed::Task(_)
     ));
 }
@@ -651,7 +650,7 @@ fn a_course_that_is_deleted_has_no_task_and_comes_back_by_no_late_worker() {
     manager.publish(&course_key(), at(0)).unwrap();
     let claimed = match house
         .queue()
-        .claim(&manager.lease().unwrap(), at(0))
+        .claim(&manager.lease().unwrap(), &RetryPolicy::default(), at(0))
         .unwrap()
     {
         Claimed::Task(claim) => claim,

@@ -81,7 +81,7 @@ fn put_on(store: &Store, name: &str, priority: Priority) -> Enqueued {
 
 #[track_caller]
 fn claim(store: &Store, lease: &Lease, now: Timestamp) -> Claim {
-    match Queue::new(store).claim(lease, now).unwrap() {
+    match Queue::new(store).claim(lease, &POLICY, now).unwrap() {
         Claimed::Task(claim) => claim,
         other => panic!("no task: {other:?}"),
     }
@@ -162,7 +162,7 @@ fn write(engine: &dyn Engine, name: &[u8], value: Option<Vec<u8>>) {
 fn work_off(store: &Store, lease: &Lease, now: Timestamp) -> Vec<CourseKey> {
     let queue = Queue::new(store);
     let mut order = Vec::new();
-    while let Claimed::Task(claim) = queue.claim(lease, now).unwrap() {
+    while let Claimed::Task(claim) = queue.claim(lease, &POLICY, now).unwrap() {
         order.push(claim.course().clone());
         assert_ne!(queue.complete(&claim, now).unwrap(), Completion::Lost);
     }
@@ -306,7 +306,7 @@ fn a_claim_returns_when_its_lease_is_gone_or_expired() {
     put_on(&store, "a", Priority::Publish);
     let first = join(&store, "first", at(0), 10);
     claim(&store, &first, at(1));
-    let waits = |now| match queue.claim(&other, now).unwrap() {
+    let waits = |now| match queue.claim(&other, &POLICY, now).unwrap() {
         Claimed::Idle {
             next: None,
             claimed_by_others,
@@ -320,17 +320,126 @@ fn a_claim_returns_when_its_lease_is_gone_or_expired() {
     let by_other = claim(&store, &other, at(19));
     assert!(queue.give_back(&by_other).unwrap());
     // It is given back.
+    let forget = || queue.drop(&other, &Backlog::Course(course("a"))).unwrap();
+    forget();
+    put_on(&store, "a", Priority::Publish);
     claim(&store, &first, at(9));
     assert!(waits(at(18)));
     assert!(fleet.leave(&first).unwrap());
     let by_other = claim(&store, &other, at(9));
     assert!(queue.give_back(&by_other).unwrap());
     // Another one takes its name.
+    forget();
+    put_on(&store, "a", Priority::Publish);
     let namesake = join(&store, "same", at(0), 1000);
     claim(&store, &namesake, at(9));
     assert!(waits(at(9)));
     join(&store, "same", at(9), 1000);
     claim(&store, &other, at(9));
+}
+
+/// Such a course used to be given to one worker after the other, for ever.
+#[test]
+fn a_course_that_kills_its_workers_comes_into_quarantine() {
+    let (_, store) = new_store();
+    let (queue, other) = (Queue::new(&store), worker(&store));
+    put_on(&store, "killer", Priority::Backfill);
+    put_on(&store, "good", Priority::Backfill);
+    // It dies, is restarted under its name, and gets the same course.
+    let mut now = 0;
+    for attempts in 1..=POLICY.attempts {
+        let victim = join(&store, "victim", at(now), 1000);
+        assert_eq!(claim(&store, &victim, at(now)).course(), &course("killer"));
+        join(&store, "victim", at(now), 1000);
+        // Whoever comes next finds it out.
+        if attempts == 1 {
+            let by_other = claim(&store, &other, at(now));
+            assert_eq!(by_other.course(), &course("killer"), "it is tried at once");
+            assert!(queue.give_back(&by_other).unwrap());
+        } else {
+            let by_other = claim(&store, &other, at(now));
+            assert_eq!(by_other.course(), &course("good"), "all others go on");
+            assert!(queue.give_back(&by_other).unwrap());
+        }
+        let task = queue.task(&course("killer")).unwrap().unwrap();
+        assert_eq!(task.attempts(), attempts);
+        let error = "the worker that had it, victim, died, or lost its lease, before it was done";
+        assert_eq!(task.last_error(), Some(error));
+        match state(&store, "killer", at(now)) {
+            TaskState::Ready => assert_eq!(attempts, 1),
+            TaskState::Delayed(then) => {
+                let usual = POLICY.delay_after(attempts).as_secs().cast_signed();
+                assert!((at(now + usual)..at(now + 2 * usual)).contains(&then));
+                now += 2 * usual;
+            }
+            other => assert_eq!((other, attempts), (TaskState::Quarantined, POLICY.attempts)),
+        }
+    }
+    assert_eq!(work_off(&store, &other, at(now)), [course("good")]);
+    let history = Rollout::new(&store).history().unwrap();
+    let told = history.iter().filter(|entry| {
+        let worker = entry.worker.as_deref() == Some("victim");
+        worker && matches!(&entry.event, Event::Quarantined { attempts: 4, .. })
+    });
+    assert_eq!(told.count(), 1);
+}
+
+/// Those that only happened to be under way would come into quarantine with the one to blame if
+/// they were always tried together.
+#[test]
+fn what_died_together_twice_is_tried_apart() {
+    let (_, store) = new_store();
+    let other = worker(&store);
+    let names: Vec<_> = (0..4).map(|number| number.to_string()).collect();
+    for name in &names {
+        put_on(&store, name, Priority::Backfill);
+    }
+    for _ in 0..2 {
+        let victim = join(&store, "victim", at(0), 1000);
+        for _ in &names {
+            claim(&store, &victim, at(0));
+        }
+        join(&store, "victim", at(0), 1000);
+    }
+    assert_eq!(work_off(&store, &other, at(0)), []);
+    let times: BTreeSet<_> = names
+        .iter()
+        .map(|name| match state(&store, name, at(0)) {
+            TaskState::Delayed(then) => then,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(times.len(), names.len(), "{times:?}");
+}
+
+/// However often the workers of a deployment are killed, what gets done in between is healthy.
+#[test]
+fn restarts_put_no_course_into_quarantine_that_is_done_in_between() {
+    let (_, store) = new_store();
+    for restart in 0..i64::from(3 * POLICY.attempts) {
+        put_on(&store, "a", Priority::Backfill);
+        put_on(&store, "b", Priority::Backfill);
+        let victim = join(&store, "victim", at(restart), 1000);
+        assert_eq!(claim(&store, &victim, at(restart)).course(), &course("a"));
+        let next = join(&store, "victim", at(restart), 1000);
+        let done = work_off(&store, &next, at(restart));
+        assert_eq!(done, ["a", "b"].map(course));
+    }
+}
+
+/// What a worker that ends in order has under way is finished, or given back, and is no attempt.
+#[test]
+fn a_claim_that_is_given_back_is_no_attempt() {
+    let (_, store) = new_store();
+    let queue = Queue::new(&store);
+    put_on(&store, "a", Priority::Backfill);
+    for _ in 0..2 * POLICY.attempts {
+        let lease = worker(&store);
+        let claimed = claim(&store, &lease, at(0));
+        assert_eq!(claimed.task().attempts(), 0);
+        assert!(queue.give_back(&claimed).unwrap());
+        assert!(Fleet::new(&store).leave(&lease).unwrap());
+    }
 }
 
 #[test]
@@ -423,12 +532,13 @@ fn course_of(claimed: &Claimed) -> Option<CourseKey> {
 /// A worker that joined after another one had read the fleet used to lose its task to that one.
 #[test]
 fn two_workers_never_get_the_same_task_at_whatever_moment_the_other_one_comes() {
-    let claim_now =
-        |store: &Store, lease: &Lease, (): &()| Queue::new(store).claim(lease, at(1)).unwrap();
+    let claim_now = |store: &Store, lease: &Lease, (): &()| {
+        Queue::new(store).claim(lease, &POLICY, at(1)).unwrap()
+    };
     let nothing = |_: &Store, _: &Lease| ();
     let join_and_claim = |store: &Store| {
         let other = worker(store);
-        Queue::new(store).claim(&other, at(1)).unwrap()
+        Queue::new(store).claim(&other, &POLICY, at(1)).unwrap()
     };
     at_every_moment(
         &["a"],
@@ -461,7 +571,7 @@ fn two_workers_never_get_the_same_task_at_whatever_moment_the_other_one_comes() 
     // The other one is done already.
     let whole = move |store: &Store| {
         let other = worker(store);
-        let claimed = Queue::new(store).claim(&other, at(1)).unwrap();
+        let claimed = Queue::new(store).claim(&other, &POLICY, at(1)).unwrap();
         if let Claimed::Task(claim) = &claimed {
             Queue::new(store).complete(claim, at(1)).unwrap();
         }
@@ -477,7 +587,7 @@ fn two_workers_never_get_the_same_task_at_whatever_moment_the_other_one_comes() 
 fn who_loses_a_task_at_whatever_moment_of_its_end_is_told_or_has_ended_it() {
     let late_claim = |store: &Store| {
         let other = join(store, "other", at(50), 100);
-        Queue::new(store).claim(&other, at(50)).unwrap()
+        Queue::new(store).claim(&other, &POLICY, at(50)).unwrap()
     };
     let complete = |store: &Store, _: &Lease, claim: &Claim| {
         Queue::new(store).complete(claim, at(50)).unwrap()
@@ -609,7 +719,7 @@ fn a_task_that_fails_is_tried_later_and_later_and_then_left_alone() {
         // Others go on meanwhile.
         let good = claim(&store, &lease, at(now + delay - 1));
         assert_eq!(good.course(), &course("good"));
-        match queue.claim(&lease, at(now + delay - 1)).unwrap() {
+        match queue.claim(&lease, &POLICY, at(now + delay - 1)).unwrap() {
             Claimed::Idle {
                 next,
                 claimed_by_others,
@@ -694,7 +804,7 @@ fn nobody_takes_a_task_while_the_queue_is_paused() {
     let paused = queue.limits().unwrap().paused.unwrap();
     assert_eq!((paused.by.as_str(), paused.at), (lease.worker(), at(1)));
     assert!(matches!(
-        queue.claim(&lease, at(3)).unwrap(),
+        queue.claim(&lease, &POLICY, at(3)).unwrap(),
         Claimed::Paused
     ));
     // What is under way is finished, and what comes is put on.
@@ -731,7 +841,7 @@ fn all_workers_together_take_as_many_tasks_as_the_rate_says() {
             .map(millis)
         {
             for lease in &leases {
-                match queue.claim(lease, now).unwrap() {
+                match queue.claim(lease, &POLICY, now).unwrap() {
                     Claimed::Task(_) => taken += 1,
                     Claimed::Limited { until } => {
                         assert!(now < until && until <= now.plus(rate.interval()));
@@ -769,7 +879,7 @@ fn a_worker_whose_clock_is_ahead_does_not_hold_up_the_others() {
         .unwrap();
     claim(&store, &lease, at(3600));
     claim(&store, &lease, at(10));
-    let limited = queue.claim(&lease, at(10)).unwrap();
+    let limited = queue.claim(&lease, &POLICY, at(10)).unwrap();
     assert!(matches!(limited, Claimed::Limited { until } if until == at(11)));
     claim(&store, &lease, at(11));
 }
@@ -791,7 +901,7 @@ fn a_release_below_a_floor_and_a_worker_without_a_lease_get_nothing() {
         (lease_for(&store, [("t", write(1))]), Some(version(1))),
         (lease_for(&store, [("u", write(9))]), None),
     ] {
-        match queue.claim(&older, at(0)).unwrap() {
+        match queue.claim(&older, &POLICY, at(0)).unwrap() {
             Claimed::Fenced {
                 transformer,
                 write,
@@ -803,7 +913,7 @@ fn a_release_below_a_floor_and_a_worker_without_a_lease_get_nothing() {
     Fleet::new(&store).leave(&newer).unwrap();
     let which = Backlog::Quarantined;
     let refused = [
-        queue.claim(&newer, at(0)).map(drop),
+        queue.claim(&newer, &POLICY, at(0)).map(drop),
         queue.pause(&newer, at(0)).map(drop),
         queue.resume(&newer, at(0)).map(drop),
         queue.set_rate(&newer, None, at(0)).map(drop),
@@ -836,7 +946,7 @@ fn a_task_that_a_rollout_puts_on_is_taken_by_no_older_release_however_late_it_cl
         put_on(&store, "a", Priority::Backfill);
         let inner = store.clone();
         let slipped_in = engine.slip_in(moment, move || start(&inner));
-        let claimed = Queue::new(&store).claim(&lease, at(1));
+        let claimed = Queue::new(&store).claim(&lease, &POLICY, at(1));
         if !slipped_in.happened() {
             assert!(moment > 3);
             break;
@@ -879,7 +989,7 @@ const OPERATIONS: [(&str, Operation); 13] = [
             .map(drop)
     }),
     ("claim", |store, lease, _| {
-        Queue::new(store).claim(lease, at(5)).map(drop)
+        Queue::new(store).claim(lease, &POLICY, at(5)).map(drop)
     }),
     ("complete", |store, _, claim| {
         Queue::new(store).complete(claim, at(5)).map(drop)
@@ -1023,12 +1133,30 @@ fn what_was_acknowledged_is_there_after_a_crash() {
     engine.crash();
     let courses = tasks(&store, at(0)).into_iter().map(|task| task.0);
     assert_eq!(courses.collect::<Vec<_>>(), ["a", "b", "c"].map(course));
-    // A claim that a crash loses is none.
+    // So is every step of a task.
     let lease = worker(&store);
     let claimed = claim(&store, &lease, at(0));
     engine.crash();
-    assert_eq!(queue.complete(&claimed, at(0)).unwrap(), Completion::Lost);
-    assert_eq!(work_off(&store, &lease, at(0)).len(), 3);
+    assert!(matches!(
+        state(&store, "a", at(0)),
+        TaskState::Claimed { .. }
+    ));
+    assert_eq!(
+        queue.fail(&claimed, "no", &POLICY, at(0)).unwrap(),
+        Failed::Retry(at(10))
+    );
+    engine.crash();
+    assert_eq!(state(&store, "a", at(0)), TaskState::Delayed(at(10)));
+    let claimed = claim(&store, &lease, at(0));
+    assert!(queue.give_back(&claimed).unwrap());
+    engine.crash();
+    assert_eq!(state(&store, "b", at(0)), TaskState::Ready);
+    let claimed = claim(&store, &lease, at(0));
+    assert_eq!(queue.complete(&claimed, at(0)).unwrap(), Completion::Done);
+    engine.crash();
+    let courses = tasks(&store, at(0)).into_iter().map(|task| task.0);
+    assert_eq!(courses.collect::<Vec<_>>(), ["a", "c"].map(course));
+    assert_eq!(work_off(&store, &lease, at(10)).len(), 2);
 }
 
 #[test]
@@ -1195,7 +1323,7 @@ fn a_claim_that_finds_nothing_looks_at_tasks_only() {
         let claimed = claim(&store, &lease, at(0));
         queue.fail(&claimed, "no", &policy, at(0)).unwrap();
     }
-    let (claimed, cost) = engine.cost(|| queue.claim(&lease, at(1)).unwrap());
+    let (claimed, cost) = engine.cost(|| queue.claim(&lease, &POLICY, at(1)).unwrap());
     assert!(matches!(claimed, Claimed::Idle { next, .. } if next == Some(at(10))));
     // And one more to see that it was the last.
     assert_eq!(cost.items, TASKS / 2 + 1);

@@ -43,6 +43,19 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "backup",
+        &[
+            "engine",
+            "error",
+            "key",
+            "record",
+            "rollout",
+            "store",
+            "timestamp",
+            "version",
+        ],
+    ),
+    (
         "modulestore",
         &[
             "error",
@@ -113,6 +126,15 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("bincode::", &["src/record/codec.rs"]),
     ("lz4_flex::", &["src/record/compression.rs"]),
     ("roxmltree::", &["src/modulestore/olx/"]),
+    (
+        "rustix::",
+        &[
+            "src/engine/directory.rs",
+            "src/engine/disk.rs",
+            "src/engine/shared/socket.rs",
+            "src/modulestore/olx/",
+        ],
+    ),
     ("clap::", &["src/cli/"]),
     ("indicatif::", &["src/cli/"]),
     ("console::", &["src/cli/"]),

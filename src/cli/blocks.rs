@@ -42,8 +42,8 @@ pub(super) struct Blocks {
 
 impl Blocks {
     pub(super) fn run(&self, context: &Context, output: &mut Output) -> Result<Answer, Failure> {
-        let user = User::read(self.user.as_deref())?;
-        let manager = context.manager()?;
+        let user = User::read(self.user.as_deref(), output)?;
+        let manager = context.reader(output)?;
         let names = context.transformers(&self.transformers)?;
         let asked = Asked {
             root: self.root.as_ref(),

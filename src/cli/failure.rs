@@ -8,6 +8,22 @@ use std::process::ExitCode;
 use super::interrupt::INTERRUPTED;
 use crate::error::{Error, ErrorKind};
 
+/// How a command line ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exit {
+    /// Yes, or done.
+    Done,
+    /// No, or some of it failed.
+    Incomplete,
+    /// What was asked for makes no sense.
+    Usage,
+    /// The store failed.
+    Store,
+    /// It was asked to end before it had an answer.
+    Interrupted,
+}
+
 /// The answer of a command that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -31,6 +47,20 @@ enum Status {
     Incomplete,
     Usage,
     Store,
+}
+
+impl Exit {
+    /// The exit status of a process that ends so.
+    #[must_use]
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Incomplete => 1,
+            Self::Usage => 2,
+            Self::Store => 3,
+            Self::Interrupted => INTERRUPTED,
+        }
+    }
 }
 
 impl Answer {
@@ -68,6 +98,17 @@ impl Failure {
         })
     }
 
+    /// A backup cannot be used, which is no failure of the store: what it holds cannot be collected
+    /// again from it.
+    pub(super) fn of_backup(file: &impl fmt::Display, error: &Error) -> Self {
+        let text = error.chain();
+        Self::no(match error.kind() {
+            ErrorKind::Damaged => format!("{file}: {text}; restore another backup"),
+            ErrorKind::TooNew => format!("{file}: {text}; use a release that does"),
+            _ => format!("{file}: {text}"),
+        })
+    }
+
     /// Whether there is no point in going on with other courses.
     pub(super) fn is_fatal(&self) -> bool {
         self.status == Status::Store
@@ -96,7 +137,7 @@ pub(super) fn explain(error: &Error) -> String {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match error.kind() {
-            ErrorKind::Storage | ErrorKind::OpenElsewhere => Status::Store,
+            ErrorKind::Storage | ErrorKind::NoRoom | ErrorKind::OpenElsewhere => Status::Store,
             ErrorKind::Registry | ErrorKind::InvalidKey => Status::Usage,
             _ => Status::Incomplete,
         };
@@ -117,29 +158,29 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Answer> for ExitCode {
+impl From<Answer> for Exit {
     fn from(answer: Answer) -> Self {
         match answer {
-            Answer::Done => Self::SUCCESS,
-            Answer::Incomplete => Status::Incomplete.into(),
-            Answer::Interrupted => Self::from(INTERRUPTED),
+            Answer::Done => Self::Done,
+            Answer::Incomplete => Self::Incomplete,
+            Answer::Interrupted => Self::Interrupted,
         }
     }
 }
 
-impl From<Failure> for ExitCode {
+impl From<Failure> for Exit {
     fn from(failure: Failure) -> Self {
-        failure.status.into()
+        match failure.status {
+            Status::Incomplete => Self::Incomplete,
+            Status::Usage => Self::Usage,
+            Status::Store => Self::Store,
+        }
     }
 }
 
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> Self {
-        Self::from(match status {
-            Status::Incomplete => 1,
-            Status::Usage => 2,
-            Status::Store => 3,
-        })
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.status())
     }
 }
 
@@ -164,6 +205,7 @@ mod tests {
         check(ErrorKind::Damaged, Status::Incomplete);
         check(ErrorKind::Registry, Status::Usage);
         check(ErrorKind::Storage, Status::Store);
+        check(ErrorKind::NoRoom, Status::Store);
         check(ErrorKind::OpenElsewhere, Status::Store);
     }
 

@@ -41,7 +41,7 @@ pub(super) struct Get {
 
 impl Get {
     pub(super) fn run(&self, context: &Context, output: &mut Output) -> Result<Answer, Failure> {
-        let manager = context.manager()?;
+        let manager = context.reader(output)?;
         let names = context.transformers(self.transformer.as_slice())?;
         let (found, failed) = match &self.block {
             Some(block) => one_block(&manager, &self.course, &names, block)?,

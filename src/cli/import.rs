@@ -24,7 +24,8 @@ use crate::store::{Publication, Scope};
 #[command(after_help = "\
 A course that is stored and unchanged is not written again. A course that cannot be read is told \
 of, and the others go on. A line that says `imported` or `updated` is printed when the course is on \
-disk.
+disk. When there is no room left it ends; what was printed is there, and the same command goes on \
+when there is room.
 
 Examples:
   courseblocks import exports/

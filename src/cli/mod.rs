@@ -2,6 +2,7 @@
 //! the library does not decide, and it alone prints and reads the clock and the environment.
 
 mod arguments;
+mod backup;
 mod blocks;
 mod courses;
 mod demo;
@@ -18,18 +19,26 @@ mod problems;
 mod progress;
 mod queue;
 mod requested;
+mod restore;
 mod rollout;
 mod session;
 mod sources;
+mod streams;
 mod structure;
 mod table;
 mod text;
+mod transfer;
 mod update;
 mod user;
 mod verify;
 mod worker;
 
+pub use failure::Exit;
+pub use streams::Streams;
+
 use std::env;
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,7 +52,7 @@ use crate::manager::Manager;
 use crate::rollout::Notice;
 use crate::store::Store;
 use crate::transformer::Registry;
-use failure::{Answer, Failure};
+use failure::{Answer, Failure, explain};
 use output::Output;
 use progress::Progress;
 use session::{Identity, Session};
@@ -66,23 +75,51 @@ use sources::Sources;
 /// ```
 #[must_use]
 pub fn main(registry: Registry) -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    output::tell_panics_plainly();
+    run(registry, env::args_os(), Streams::of_process()).into()
+}
+
+/// Runs the command line as [`main`] does, within a process of the host: with these arguments, of
+/// which the first is what the program is called, and with these streams.
+///
+/// The clock and the environment are those of the process. `worker` listens to its signals.
+///
+/// ```
+/// use std::io;
+///
+/// use courseblocks::Registry;
+/// use courseblocks::cli::{self, Exit, Streams};
+///
+/// let streams = Streams::new(io::empty(), io::sink(), io::sink());
+/// let exit = cli::run(Registry::standard(), ["blocks-admin", "--version"], streams);
+/// assert_eq!(exit, Exit::Done);
+/// assert_eq!(exit.status(), 0);
+/// ```
+#[must_use]
+pub fn run<A>(registry: Registry, arguments: A, mut streams: Streams) -> Exit
+where
+    A: IntoIterator,
+    A::Item: Into<OsString>,
+{
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let program = arguments.first().cloned();
+    let Arguments { global, command } = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(refused) => return tell_usage(&refused),
+        Err(refused) => return tell_usage(&refused, &mut streams),
     };
-    let Arguments { global, command } = arguments;
-    let progress = if global.no_progress {
+    let progress = if global.no_progress || !streams.are_of_process() {
         Progress::never()
     } else {
         Progress::on_a_terminal()
     };
-    let mut output = Output::new(global.format, progress);
+    let mut output = Output::new(global.format, progress, streams);
     let context = Context {
         identity: Identity {
             worker: global.worker.unwrap_or_else(|| command.worker_name()),
             release: global.release.unwrap_or_else(|| release_name(&registry)),
             lasts: LEASE,
         },
+        program: program.map(PathBuf::from),
         store: global.store,
         registry: Arc::new(registry),
         verbose: global.verbose,
@@ -171,6 +208,8 @@ enum Command {
     Resume(pause::Resume),
     Rollout(rollout::Rollout),
     Verify(verify::Verify),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Demo(demo::Demo),
 }
 
@@ -191,6 +230,8 @@ impl Command {
             Self::Resume(command) => command.run(context, output),
             Self::Rollout(command) => command.run(context, output),
             Self::Verify(command) => command.run(context, output),
+            Self::Backup(command) => command.run(context, output),
+            Self::Restore(command) => command.run(context, output),
             Self::Demo(command) => command.run(output),
         }
     }
@@ -212,6 +253,8 @@ impl Command {
             Self::Resume(_) => "resume",
             Self::Rollout(_) => "rollout",
             Self::Verify(_) => "verify",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
             Self::Demo(_) => "demo",
         };
         format!("{command}-{}", std::process::id())
@@ -220,6 +263,8 @@ impl Command {
 
 /// What all commands share.
 struct Context {
+    /// As the program was called.
+    program: Option<PathBuf>,
     store: PathBuf,
     registry: Arc<Registry>,
     identity: Identity,
@@ -251,11 +296,29 @@ impl Context {
         self.manager_for(self.identity.lasts)
     }
 
-    /// The same, with a lease that lasts so long.
-    fn manager_for(&self, lasts: Duration) -> Result<Session, Failure> {
+    /// The same for a command that only reads, unless something must be collected first. It
+    /// answers on a full disk, too.
+    fn reader(&self, output: &Output) -> Result<Session, Failure> {
+        let manager = self.unjoined()?;
+        let (session, unjoined) = Session::begin_reading(manager, &self.identity)?;
+        if let Some(error) = unjoined {
+            let error = explain(&error);
+            output.notice(&format!(
+                "warning: only what is stored already can be answered: {error}"
+            ));
+        }
+        Ok(session)
+    }
+
+    fn unjoined(&self) -> Result<Manager, Failure> {
         let store = self.open()?;
         let sources = Arc::new(Sources::new(Arc::clone(&store)));
-        let manager = Manager::new(store, Arc::clone(&self.registry), sources);
+        Ok(Manager::new(store, Arc::clone(&self.registry), sources))
+    }
+
+    /// The release that this program is, with a lease that lasts so long.
+    fn manager_for(&self, lasts: Duration) -> Result<Session, Failure> {
+        let manager = self.unjoined()?;
         let identity = Identity {
             lasts,
             ..self.identity.clone()
@@ -286,8 +349,7 @@ impl Context {
 
     /// A command of this program as it is typed, for this store.
     fn command(&self, command: &str) -> String {
-        let program = env::args_os().next().map(PathBuf::from);
-        let program = program.as_deref().and_then(Path::file_name);
+        let program = self.program.as_deref().and_then(Path::file_name);
         let program = program.map_or("courseblocks".into(), |name| name.to_string_lossy());
         let usual = env::var_os(STORE_VARIABLE).unwrap_or_else(|| DEFAULT_STORE.into());
         let store = if self.store.as_os_str() == usual {
@@ -334,20 +396,90 @@ fn release_name(registry: &Registry) -> String {
     hash.chars().take(LENGTH).collect()
 }
 
-/// Help and version are answers, everything else that clap says is bad usage. Who closed the pipe
-/// has seen enough.
-fn tell_usage(refused: &clap::Error) -> ExitCode {
-    match refused.print() {
-        _ if !refused.use_stderr() => ExitCode::SUCCESS,
-        _ => Failure::usage("").into(),
+/// Help and version are answers, everything else that clap says is bad usage. It repeats what was
+/// typed, which a script may have taken from a course. Who closed the pipe has seen enough.
+fn tell_usage(refused: &clap::Error, streams: &mut Streams) -> Exit {
+    if refused.use_stderr() {
+        output::tell_lines(&mut streams.stderr, &refused.render().to_string());
+        return Exit::Usage;
     }
+    // To the streams of the process in colour, where they are a terminal.
+    let _ = if streams.are_of_process() {
+        refused.print()
+    } else {
+        let told = refused.render().to_string();
+        streams.stdout.write_all(told.as_bytes())
+    };
+    Exit::Done
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::io::{self, Write};
+    use std::rc::Rc;
+
     use clap::CommandFactory;
 
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[track_caller]
+    fn check_run(arguments: &[&str], stdin: &'static str, expected: (Exit, &str, &str)) {
+        let [stdout, stderr] = [Written::default(), Written::default()];
+        let streams = Streams::new(stdin.as_bytes(), stdout.clone(), stderr.clone());
+        let exit = run(Registry::standard(), arguments, streams);
+        let text = |written: &Written| String::from_utf8(written.0.borrow().clone()).unwrap();
+        let (told, warned) = (text(&stdout), text(&stderr));
+        assert_eq!(exit, expected.0, "{told}{warned}");
+        assert!(told.starts_with(expected.1), "{told}");
+        assert!(warned.starts_with(expected.2), "{warned}");
+        assert_eq!(told.is_empty(), expected.1.is_empty(), "{told}");
+        assert_eq!(warned.is_empty(), expected.2.is_empty(), "{warned}");
+    }
+
+    #[test]
+    fn a_host_gives_arguments_and_streams_and_is_told_how_it_ended() {
+        let version = format!("courseblocks {}\n", env!("CARGO_PKG_VERSION"));
+        check_run(&["admin", "--version"], "", (Exit::Done, &version, ""));
+        let refused = "error: unrecognized subcommand 'fly'";
+        check_run(&["admin", "fly"], "", (Exit::Usage, "", refused));
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().join("store");
+        let store = store.to_str().unwrap();
+        let courses = ["admin", "--store", store, "courses"];
+        let refused = "error: there is no store at ";
+        check_run(&courses, "", (Exit::Store, "", refused));
+        std::fs::create_dir(store).unwrap();
+        let answer = "{\"schema\":1,";
+        let json = ["--format", "json"];
+        check_run(
+            &[&courses[..], &json].concat(),
+            "",
+            (Exit::Done, answer, ""),
+        );
+        let blocks = ["admin", "--store", store, "blocks", "course-v1:O+C+R"];
+        let blocks = [&blocks[..], &["--user", "-"]].concat();
+        let refused = "error: --user -: line 1, column ";
+        check_run(&blocks, "{\"fly\": true}", (Exit::Usage, "", refused));
+        check_run(&blocks, "{}", (Exit::Incomplete, "", "error: "));
+        let retire = ["admin", "--store", store, "rollout", "retire", "start_date"];
+        // Nobody is asked whether it is meant where there is no terminal.
+        let refused = "error: it deletes data: --yes";
+        check_run(&retire, "yes\n", (Exit::Usage, "", refused));
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -1,7 +1,10 @@
 //! Where answers go: stdout for answers, stderr for people. All text passes through here, so
 //! nothing that a course says reaches a terminal as a command. Knows lines and JSON, not commands.
 
-use std::io::{self, IsTerminal, StdoutLock, Write};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::{RefCell, RefMut};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::{mem, panic};
 
 use serde::Serialize;
 
@@ -9,14 +12,16 @@ use super::Format;
 use super::failure::Failure;
 use super::ink::{Ink, Line, folded};
 use super::progress::Progress;
+use super::streams::Streams;
 use super::table::Table;
 use super::text::{plain, plain_json};
+use crate::error::{panic_text, shortened};
 
-/// Stdout, stderr and the progress bar between them.
+/// Stdout, stderr and the progress bar between them; and stdin, for what a command is told to read.
 #[derive(Debug)]
 pub(super) struct Output {
     format: Format,
-    stdout: StdoutLock<'static>,
+    streams: RefCell<Streams>,
     /// How wide the terminal is that stdout is, if it is one.
     columns: Option<usize>,
     is_coloured: bool,
@@ -29,16 +34,16 @@ pub(super) struct Output {
 
 impl Output {
     /// Answers in `format`.
-    pub(super) fn new(format: Format, progress: Progress) -> Self {
+    pub(super) fn new(format: Format, progress: Progress, streams: Streams) -> Self {
         let is_text = format == Format::Text;
         let columns = console::Term::stdout().size_checked();
-        let columns = columns.filter(|_| is_text && io::stdout().is_terminal());
+        let columns = columns.filter(|_| is_text && streams.writes_to_a_terminal());
         Self {
             format,
-            stdout: io::stdout().lock(),
             columns: columns.map(|(_, columns)| usize::from(columns)),
             // Not with NO_COLOR either.
-            is_coloured: is_text && console::colors_enabled(),
+            is_coloured: is_text && streams.are_of_process() && console::colors_enabled(),
+            streams: RefCell::new(streams),
             progress,
             is_unread: false,
             items: None,
@@ -108,6 +113,13 @@ impl Output {
         self.write(&format!("{}\n", plain_json(&json)))
     }
 
+    /// One document on stderr, on one line: where stdout is taken.
+    pub(super) fn json_aside(&self, document: &impl Serialize) -> Result<(), Failure> {
+        let json = serde_json::to_string(document).map_err(|error| unprintable(&error))?;
+        self.notice(&plain_json(&json));
+        Ok(())
+    }
+
     /// Opens a document whose items are printed as they come, one a line: what was printed is out,
     /// and in the end ([`finish`](Self::finish)) the whole is one document.
     pub(super) fn begin_list(&mut self, name: &str) -> Result<(), Failure> {
@@ -151,13 +163,49 @@ impl Output {
     /// A line for people, on stderr. That it cannot be told changes nothing.
     pub(super) fn notice(&self, line: &str) {
         self.progress.aside(|| {
-            let _ = writeln!(io::stderr().lock(), "{}", plain(line));
+            let _ = writeln!(self.streams().stderr, "{}", plain(line));
         });
+    }
+
+    /// Stdin, for a command that reads all of it: there is nothing in it for others then.
+    pub(super) fn take_stdin(&self) -> Box<dyn Read> {
+        mem::replace(&mut self.streams().stdin, Box::new(io::empty()))
+    }
+
+    /// Stdout, for a command whose answer is no text: nothing else is written to it then.
+    pub(super) fn take_stdout(&self) -> Box<dyn Write> {
+        mem::replace(&mut self.streams().stdout, Box::new(io::sink()))
+    }
+
+    /// Whether somebody looks at stdout.
+    pub(super) fn writes_to_a_terminal(&self) -> bool {
+        self.streams().writes_to_a_terminal()
+    }
+
+    /// What somebody at a terminal answers to a question; `None` where there is nobody.
+    pub(super) fn ask(&self, question: &str) -> io::Result<Option<String>> {
+        if !self.streams().reads_a_terminal() {
+            return Ok(None);
+        }
+        self.notice(question);
+        let mut answer = String::new();
+        BufReader::new(&mut self.streams().stdin).read_line(&mut answer)?;
+        Ok(Some(answer))
     }
 
     /// Begins to count courses.
     pub(super) fn begin_progress(&mut self, courses: usize) {
         self.progress.begin(courses);
+    }
+
+    /// Begins to count bytes, of so many where that is known.
+    pub(super) fn begin_bytes(&mut self, bytes: Option<u64>) {
+        self.progress.begin_bytes(bytes);
+    }
+
+    /// So many are done.
+    pub(super) fn reach(&self, done: u64) {
+        self.progress.reach(done);
     }
 
     /// Takes the bar away: an answer comes.
@@ -185,12 +233,17 @@ impl Output {
         self.progress.advance();
     }
 
+    /// Held while one line is read or written, and no longer.
+    fn streams(&self) -> RefMut<'_, Streams> {
+        self.streams.borrow_mut()
+    }
+
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         if self.is_unread {
             return Ok(());
         }
-        let stdout = &mut self.stdout;
         let write = || {
+            let stdout = &mut self.streams().stdout;
             stdout
                 .write_all(text.as_bytes())
                 .and_then(|()| stdout.flush())
@@ -204,6 +257,39 @@ impl Output {
         }
     }
 }
+
+/// Lines for people on stderr, where there is no output yet.
+pub(super) fn tell_lines(stderr: &mut impl Write, text: &str) {
+    for line in text.lines() {
+        let _ = writeln!(stderr, "{}", plain(line));
+    }
+}
+
+/// What a transformer says when it panics may quote a course. It is told before anything catches it.
+/// Where the engine's library panics on damage, an error with a way out comes of it, which is enough.
+pub(super) fn tell_panics_plainly() {
+    panic::set_hook(Box::new(|panic| {
+        if panic
+            .location()
+            .is_some_and(|place| place.file().contains(ENGINE))
+        {
+            return;
+        }
+        let said = panic_text(panic.payload()).unwrap_or("without a message");
+        let place = panic.location().map(|place| format!(" at {place}"));
+        let mut stderr = io::stderr().lock();
+        let said = shortened(said);
+        let line = format!("panicked{}: {said}", place.unwrap_or_default());
+        let _ = writeln!(stderr, "{}", plain(&line));
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            let _ = writeln!(stderr, "{backtrace}");
+        }
+    }));
+}
+
+/// Where the code of the engine's library is.
+const ENGINE: &str = "sled-0.34.";
 
 /// A terminal that is narrower shows it broken.
 const MIN_COLUMNS: usize = 20;

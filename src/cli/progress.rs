@@ -14,6 +14,8 @@ pub(super) struct Progress {
 }
 
 const TEMPLATE: &str = "{bar:20} {pos}/{len} courses, {rate}, {eta} left  {wide_msg:.dim}";
+const BYTES: &str = "{bar:20} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left  {wide_msg:.dim}";
+const BYTES_OF_UNKNOWN: &str = "{spinner} {bytes}, {bytes_per_sec}  {wide_msg:.dim}";
 
 impl Progress {
     /// A bar once something is counted, if stderr is a terminal.
@@ -34,13 +36,24 @@ impl Progress {
 
     /// Begins to count `courses`.
     pub(super) fn begin(&mut self, courses: usize) {
+        let courses = u64::try_from(courses).unwrap_or(u64::MAX);
+        self.begin_bar(Some(courses), TEMPLATE);
+    }
+
+    /// Begins to count bytes, of so many where that is known.
+    pub(super) fn begin_bytes(&mut self, bytes: Option<u64>) {
+        let template = bytes.map_or(BYTES_OF_UNKNOWN, |_| BYTES);
+        self.begin_bar(bytes, template);
+    }
+
+    fn begin_bar(&mut self, len: Option<u64>, template: &str) {
         if !self.is_wanted {
             return;
         }
-        let courses = u64::try_from(courses).unwrap_or(u64::MAX);
+        self.end();
         // Draws nothing where stderr is no terminal.
-        let bar = ProgressBar::with_draw_target(Some(courses), ProgressDrawTarget::stderr());
-        bar.set_style(style());
+        let bar = ProgressBar::with_draw_target(len, ProgressDrawTarget::stderr());
+        bar.set_style(style(template));
         bar.enable_steady_tick(Duration::from_millis(200));
         self.bar = Some(bar);
     }
@@ -79,6 +92,13 @@ impl Progress {
         }
     }
 
+    /// So many are done.
+    pub(super) fn reach(&self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+    }
+
     /// Takes the bar away.
     pub(super) fn end(&mut self) {
         if let Some(bar) = self.bar.take() {
@@ -95,9 +115,9 @@ impl Progress {
     }
 }
 
-fn style() -> ProgressStyle {
-    let style = ProgressStyle::with_template(TEMPLATE);
-    // A test sees to it that the template can be drawn.
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    // A test sees to it that the templates can be drawn.
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     style.with_key(
         "rate",
@@ -113,7 +133,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_has_a_template_that_can_be_drawn() {
-        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    fn the_bars_have_templates_that_can_be_drawn() {
+        for template in [TEMPLATE, BYTES, BYTES_OF_UNKNOWN] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manager::{Manager, Renewed};
 use crate::rollout::Notice;
 use crate::timestamp::Timestamp;
@@ -41,12 +41,44 @@ impl Session {
             lasts,
         } = identity;
         let notices = manager.join(worker, release, *lasts, now())?;
+        Ok(Self::joined(manager, identity, notices))
+    }
+
+    /// Joins if there is room for a lease. Without one, all that is stored can be read, and nothing
+    /// is collected: then it answers why, too.
+    pub(super) fn begin_reading(
+        manager: Manager,
+        identity: &Identity,
+    ) -> Result<(Self, Option<Error>)> {
+        let Identity {
+            worker,
+            release,
+            lasts,
+        } = identity;
+        match manager.join(worker, release, *lasts, now()) {
+            Ok(notices) => Ok((Self::joined(manager, identity, notices), None)),
+            Err(error) if error.kind() == ErrorKind::NoRoom => {
+                let session = Self {
+                    manager: Arc::new(manager),
+                    identity: identity.clone(),
+                    notices: Vec::new(),
+                    trouble: Arc::default(),
+                    end: None,
+                    renewing: None,
+                };
+                Ok((session, Some(error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn joined(manager: Manager, identity: &Identity, notices: Vec<Notice>) -> Self {
         let manager = Arc::new(manager);
         let trouble: Arc<RwLock<Option<Error>>> = Arc::default();
         let (end, ended) = mpsc::channel();
         let renewing = {
             let (manager, trouble) = (Arc::clone(&manager), Arc::clone(&trouble));
-            let pause = *lasts / 3;
+            let pause = identity.lasts / 3;
             thread::spawn(move || {
                 while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                     let outcome = manager.renew(now());
@@ -55,14 +87,14 @@ impl Session {
                 }
             })
         };
-        Ok(Self {
+        Self {
             manager,
             identity: identity.clone(),
             notices,
             trouble,
             end: Some(end),
             renewing: Some(renewing),
-        })
+        }
     }
 
     /// Takes a new lease in the place of the present one, so that what was claimed under that is

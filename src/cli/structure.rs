@@ -32,7 +32,7 @@ pub(super) struct Structure {
 
 impl Structure {
     pub(super) fn run(&self, context: &Context, output: &mut Output) -> Result<Answer, Failure> {
-        let published = context.manager()?.get_published(&self.course)?;
+        let published = context.reader(output)?.get_published(&self.course)?;
         output.json(&StructureAnswer::new(&self.course, &published))?;
         Ok(Answer::Done)
     }

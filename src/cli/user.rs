@@ -1,15 +1,17 @@
 //! The file that says who asks, for `blocks`. Its form is a promise to those who write it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
+use super::output::Output;
 use crate::field::{FieldMap, FieldValue};
 use crate::key::UsageKey;
 use crate::modulestore::{GroupId, PartitionId};
@@ -99,15 +101,14 @@ struct Milestones {
 
 impl User {
     /// Whom `file` describes; an anonymous visitor without one.
-    pub(super) fn read(file: Option<&Path>) -> Result<UserContext, Failure> {
+    pub(super) fn read(file: Option<&Path>, output: &Output) -> Result<UserContext, Failure> {
         let Some(file) = file else {
             return Self::default().into_context(present);
         };
         let text = if file == Path::new("-") {
-            let mut text = String::new();
-            io::stdin().lock().read_to_string(&mut text).map(|_| text)
+            read_text(output.take_stdin())
         } else {
-            fs::read_to_string(file)
+            File::open(file).and_then(read_text)
         };
         let refused = |error: &dyn std::fmt::Display| {
             Failure::usage(format!("--user {}: {error}", file.display()))
@@ -122,11 +123,14 @@ impl User {
         if !text.trim_start().starts_with('{') {
             return Err("not a JSON object".to_owned());
         }
-        let user: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        for fields in user.field_overrides.values() {
+        let user: Self = serde_json::from_str(text).map_err(|error| explain(&error))?;
+        for (block, fields) in &user.field_overrides {
             for (name, value) in fields {
                 if DATES.contains(&name.as_str()) && !value.is_null() && date(value).is_none() {
-                    return Err(format!("the {name} {value} is not a date and time in UTC"));
+                    let error = format!(
+                        "the {name} of {block} in field_overrides is not a date and time in UTC"
+                    );
+                    return Err(error);
                 }
             }
         }
@@ -192,6 +196,34 @@ impl From<Milestones> for LearnerMilestones {
             required_content: milestones.required_content,
             can_skip_entrance_exam: milestones.can_skip_entrance_exam,
             pending: milestones.pending,
+        }
+    }
+}
+
+/// The longest description of a user, in bytes: dates of their own for 100,000 blocks.
+const MAX_BYTES: u64 = 16 << 20;
+
+fn read_text(from: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    let read = from.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if read as u64 > MAX_BYTES {
+        return Err(io::Error::other(format!(
+            "it is longer than {MAX_BYTES} bytes"
+        )));
+    }
+    Ok(text)
+}
+
+/// The file may be one that was named by mistake, so nothing that it holds is told.
+fn explain(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    match error.classify() {
+        Category::Data => format!(
+            "line {line}, column {column}: there is no such field, or no such value for it; \
+             `blocks --help` names them all"
+        ),
+        Category::Io | Category::Syntax | Category::Eof => {
+            format!("line {line}, column {column}: not JSON")
         }
     }
 }
@@ -340,6 +372,35 @@ mod tests {
         let user = context("{}");
         assert_eq!(user.now, Timestamp::MIN);
         assert!(!user.is_staff && user.groups.is_empty() && user.milestones.is_none());
+    }
+
+    #[test]
+    fn a_description_is_as_long_as_the_limit() {
+        let read = |bytes: u64| read_text(io::repeat(b' ').take(bytes));
+        assert_eq!(read(MAX_BYTES).unwrap().len() as u64, MAX_BYTES);
+        let error = read(MAX_BYTES + 1).unwrap_err();
+        assert!(error.to_string().contains("16777216"), "{error}");
+        assert!(read_text(io::repeat(0)).is_err());
+    }
+
+    #[test]
+    fn what_a_file_holds_that_is_no_user_is_not_told() {
+        for text in [
+            r#"{"secret": 1}"#,
+            r#"{"now": "secret"}"#,
+            r#"{"groups": "secret"}"#,
+            r#"{"groups": {"secret": 1}}"#,
+            r#"{"dates": {"secret": {}}}"#,
+            r#"{"seed": "secret"}"#,
+            r"{secret",
+            "secret",
+            r#"{"field_overrides": {"block-v1:O+C+R+type@html+block@a": {"due": "secret"}}}"#,
+        ] {
+            let error = User::parse(text).map(|_| ()).unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let deep = format!(r#"{{"special_exam_info": {}"#, "[".repeat(100_000));
+        assert!(User::parse(&deep).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,12 @@ use crate::timestamp::Timestamp;
 #[command(after_help = "\
 Several workers may run at the same time. A course that fails is told of, keeps what it has, and is \
 tried again later, each time after twice as long; after its last attempt it goes into quarantine, \
-where `queue status` shows it and `queue retry` takes it out. `pause`, `resume` and `queue rate` \
+where `queue status` shows it and `queue retry` takes it out. A worker that is killed has failed what \
+it had under way, so a course that kills its workers comes there as well. `pause`, `resume` and `queue rate` \
 reach workers that are running.
+
+When the disk is full, a worker says so and waits until there is room, no course counts as failed, \
+and --until-empty ends with status 3.
 
 The first Ctrl-C (or SIGTERM) lets the courses that are under way be finished, the second one ends \
 at once; nothing is lost either way.
@@ -76,6 +80,9 @@ const MAX_JOBS: i64 = 256;
 /// How often somebody without work looks for some.
 const POLL: Duration = Duration::from_millis(500);
 
+/// How often somebody who has no room looks for some: a course may be collected in vain each time.
+const ROOM_POLL: Duration = Duration::from_secs(5);
+
 /// How soon a signal is seen.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -104,6 +111,7 @@ impl Worker {
             policy: self.policy(),
             until_empty: self.until_empty,
             is_stopped: Mutex::new(false),
+            steps: RwLock::default(),
             stopped: Condvar::new(),
         };
         let (sender, reports) = mpsc::channel();
@@ -150,6 +158,9 @@ struct Crew<'a> {
     until_empty: bool,
     is_stopped: Mutex<bool>,
     stopped: Condvar,
+    /// Read while a step is made, written while the lease is taken again: that ends the claims of
+    /// all, which counts as an attempt of each.
+    steps: RwLock<()>,
 }
 
 /// What a thread has to say.
@@ -167,6 +178,8 @@ enum Report {
     },
     /// The lease was taken again, for this reason.
     JoinedAgain(String, Vec<Notice>),
+    /// There is no room on the disk, for this reason.
+    NoRoom(String),
     /// The work is left to newer releases.
     Fenced(String),
     /// Nobody can go on.
@@ -180,8 +193,12 @@ impl Crew<'_> {
         let tell = |report| drop(reports.send(report));
         let mut pause = Duration::ZERO;
         let mut refusals = 0;
+        let mut lacks_room = false;
         while !self.wait(pause) {
-            let step = self.session.work(&self.policy, now());
+            let step = self
+                .return_claims(&mut lacks_room)
+                .and_then(|()| self.step());
+            lacks_room |= matches!(&step, Err(error) if error.kind() == ErrorKind::NoRoom);
             refusals = match &step {
                 Err(error) if may_pass(error) => refusals + 1,
                 _ => 0,
@@ -244,7 +261,7 @@ impl Crew<'_> {
                         Ok(Renewed::JoinedAgain(notices)) => {
                             tell(Report::JoinedAgain(error.chain(), notices));
                         }
-                        Err(error) if may_pass(&error) => {}
+                        Err(error) if may_pass(&error) || self.waits_for_room(&error) => {}
                         Err(error) => {
                             tell(Report::Broken(error));
                             return;
@@ -252,6 +269,10 @@ impl Crew<'_> {
                     }
                     // Two workers under one name would take it from each other without end.
                     POLL
+                }
+                Err(error) if self.waits_for_room(&error) => {
+                    tell(Report::NoRoom(error.chain()));
+                    ROOM_POLL
                 }
                 Err(error) if may_pass(&error) && refusals < MAX_REFUSALS => {
                     // A task may have been left claimed, which a live worker would keep for ever.
@@ -266,6 +287,26 @@ impl Crew<'_> {
                 }
             };
         }
+    }
+
+    fn step(&self) -> Result<Step<Updated>> {
+        let _step = self.steps.read().unwrap_or_else(PoisonError::into_inner);
+        self.session.work(&self.policy, now())
+    }
+
+    /// Where there was no room, a task may have been left claimed, which a live worker would keep
+    /// for ever. It returns as soon as nobody else has one.
+    fn return_claims(&self, lacks_room: &mut bool) -> Result<()> {
+        if *lacks_room && let Ok(_alone) = self.steps.try_write() {
+            self.session.join_again()?;
+            *lacks_room = false;
+        }
+        Ok(())
+    }
+
+    /// Whether to go on when there is room: who works until the queue is empty is waited for.
+    fn waits_for_room(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::NoRoom && !self.until_empty
     }
 
     fn stop(&self) {
@@ -321,6 +362,7 @@ struct Foreman<'a> {
     fenced: Option<String>,
     limits: Limits,
     trouble: Option<String>,
+    lacks_room: bool,
     limits_due: Instant,
     total_due: Instant,
 }
@@ -336,6 +378,7 @@ impl<'a> Foreman<'a> {
             fenced: None,
             limits: Limits::default(),
             trouble: None,
+            lacks_room: false,
             limits_due: begun,
             total_due: begun,
         }
@@ -368,6 +411,10 @@ impl<'a> Foreman<'a> {
     }
 
     fn hear(&mut self, report: Report) -> Result<(), Failure> {
+        if self.lacks_room && matches!(report, Report::Done { .. } | Report::Failed { .. }) {
+            self.lacks_room = false;
+            self.output.notice("note: there is room again");
+        }
         match report {
             Report::Done {
                 course,
@@ -393,6 +440,13 @@ impl<'a> Foreman<'a> {
                 self.output.notice(&format!("note: joined again: {why}"));
                 for notice in notices {
                     self.output.notice(&format!("note: {notice}"));
+                }
+                Ok(())
+            }
+            Report::NoRoom(why) => {
+                if !std::mem::replace(&mut self.lacks_room, true) {
+                    self.output
+                        .notice(&format!("note: waiting for room: {why}"));
                 }
                 Ok(())
             }

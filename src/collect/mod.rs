@@ -7,7 +7,7 @@ mod structure;
 pub use blocks::{CollectedBlock, CollectedBlocks};
 pub(crate) use structure::{decode_structure, find_block};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::modulestore::{Course, Problem};
 use crate::store::{NewRecord, Publication, Scope};
 use crate::transformer::{ErasedTransformer, Registry};
@@ -71,7 +71,10 @@ pub(crate) fn part<'r>(
                 versions,
                 body,
             }),
-            Err(error) => publication.failures.push((name, versions, error.chain())),
+            Err(error) => {
+                let error = shortened(&error.chain());
+                publication.failures.push((name, versions, error));
+            }
         }
     }
     Ok(publication)

@@ -1,6 +1,6 @@
 //! An engine in memory that can be told to fail and to crash, for tests: ours and those of hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,7 +47,8 @@ struct State {
     visible: Maps,
     /// What a crash leaves, and what it loses.
     durable: Maps,
-    buffered: Vec<Change>,
+    /// The commits that are not durable, from the first to the last.
+    buffered: VecDeque<Vec<Change>>,
     operations_until_failure: Option<u64>,
 }
 
@@ -78,10 +79,31 @@ impl MemoryEngine {
         self.lock().operations_until_failure = n.checked_sub(1);
     }
 
-    /// What the end of the machine would do: everything since the last durable commit or flush
-    /// is gone.
+    /// What the end of the machine may do at most: everything since the last durable commit or
+    /// flush is gone.
     pub fn crash(&self) {
+        self.crash_keeping(0);
+    }
+
+    /// What the end of the machine may do as well: of the commits since the last durable one or
+    /// flush, the first `commits` are kept, or all of them where there are no more.
+    ///
+    /// ```
+    /// # use courseblocks::engine::{Commit, Durability, Engine, Key, MemoryEngine, Space};
+    /// let engine = MemoryEngine::new();
+    /// for name in ["first", "second"] {
+    ///     let mut commit = Commit::new();
+    ///     commit.put(Space::Control, name, "");
+    ///     engine.commit(b"all", &commit, Durability::Buffered)?;
+    /// }
+    /// engine.crash_keeping(1);
+    /// assert!(engine.get(Key::new(Space::Control, b"all", b"first"))?.is_some());
+    /// assert!(engine.get(Key::new(Space::Control, b"all", b"second"))?.is_none());
+    /// # Ok::<(), courseblocks::Error>(())
+    /// ```
+    pub fn crash_keeping(&self, commits: usize) {
         let mut state = self.lock();
+        state.flush(commits);
         state.visible = state.durable.clone();
         state.buffered.clear();
     }
@@ -150,21 +172,23 @@ impl Engine for MemoryEngine {
                 return Ok(CommitOutcome::Refused { precondition });
             }
         }
+        let mut changes = Vec::new();
         for write in commit.writes() {
             let key = joined(partition, &write.name)?;
             let value = write.value.as_deref().map(Arc::from);
             let change = (write.space, key, value);
             state.visible.apply(change.clone());
-            state.buffered.push(change);
+            changes.push(change);
         }
+        state.buffered.push_back(changes);
         if durability == Durability::Durable {
-            state.flush();
+            state.flush(usize::MAX);
         }
         Ok(CommitOutcome::Applied)
     }
 
     fn flush(&self) -> Result<()> {
-        self.operation()?.flush();
+        self.operation()?.flush(usize::MAX);
         Ok(())
     }
 
@@ -184,8 +208,10 @@ impl Engine for MemoryEngine {
 }
 
 impl State {
-    fn flush(&mut self) {
-        for change in self.buffered.drain(..) {
+    /// Makes the first `commits` commits durable.
+    fn flush(&mut self, commits: usize) {
+        let commits = commits.min(self.buffered.len());
+        for change in self.buffered.drain(..commits).flatten() {
             self.durable.apply(change);
         }
     }

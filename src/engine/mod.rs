@@ -6,14 +6,19 @@
 //! machines can give exactly that.
 
 mod acknowledged;
+mod create;
 mod directory;
+mod disk;
 mod memory;
+mod seal;
 #[cfg(unix)]
 mod shared;
 #[cfg(not(unix))]
 #[path = "shared/exclusive.rs"]
 mod shared;
 mod sled;
+mod survey;
+mod tail;
 mod undo;
 
 use std::borrow::Cow;
@@ -38,6 +43,8 @@ use crate::error::{Error, ErrorKind, Result};
 ///   [`flush`](Self::flush) first.
 /// - **Errors.** After a failed commit or flush an engine may refuse everything with
 ///   [`ErrorKind::Storage`] until it is opened again, when the commit is there or is not.
+///   [`ErrorKind::NoRoom`] is over when there is room: everything else goes on. A commit that was
+///   refused so has not happened, or can be read already and becomes durable later.
 ///
 /// A partition that holds a 0x00 byte is an [`ErrorKind::InvalidKey`].
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
@@ -45,7 +52,10 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn get(&self, key: Key<'_>) -> Result<Option<Value>>;
 
     /// Everything in `space`, or in one partition of it, in the order of the keys. Commits that
-    /// are made meanwhile may be seen or not, key by key: a scan is no snapshot. After an error
+    /// are made meanwhile may be seen or not, key by key: a scan is no snapshot.
+    ///
+    /// After an error of the kind [`Damaged`](ErrorKind::Damaged) it goes on behind what cannot be
+    /// read, if the engine can: what is missing is between its neighbours. After any other error
     /// it ends.
     fn scan(&self, space: Space, partition: Option<&[u8]>) -> Scan<'_>;
 
@@ -348,6 +358,12 @@ impl From<Arc<[u8]>> for Value {
 
 impl From<Vec<u8>> for Value {
     fn from(bytes: Vec<u8>) -> Self {
+        Self(Bytes::Shared(bytes.into()))
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
         Self(Bytes::Shared(bytes.into()))
     }
 }

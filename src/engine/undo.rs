@@ -8,11 +8,10 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::directory::private_file;
-
-/// The file's name in the store's directory.
-const FILE: &str = "UNDO";
+use super::directory::{UNDO, open_private, private_file};
+use super::disk::is_lack_of_room;
 
 /// How much room is kept: the old values of one commit. Without enough of it, a journal still
 /// grows if the disk lets it.
@@ -49,21 +48,64 @@ pub(super) enum Found {
 
 /// A file with room for the old values of one commit.
 #[derive(Debug)]
-pub(super) struct UndoJournal(File);
+pub(super) struct UndoJournal {
+    file: File,
+    has_room: AtomicBool,
+}
 
 impl UndoJournal {
+    /// May have no room yet, where the disk is full.
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Found)> {
-        let path = directory.join(FILE);
-        let mut file = private_file().truncate(false).open(path)?;
+        let path = directory.join(UNDO);
+        let mut file = open_private(private_file().truncate(false), &path)?;
+        let found = read(&mut file)?;
+        let journal = Self {
+            file,
+            has_room: AtomicBool::new(false),
+        };
+        match journal.make_room() {
+            Err(error) if !is_lack_of_room(&error) => Err(error),
+            _ => Ok((journal, found)),
+        }
+    }
+
+    /// How much room is missing.
+    pub(super) fn lacks(&self) -> u64 {
+        if self.has_room.load(Ordering::Acquire) {
+            return 0;
+        }
+        let len = self.file.metadata().map_or(0, |metadata| metadata.len());
+        (ROOM as u64).saturating_sub(len)
+    }
+
+    /// To be called before every commit: what is there already costs nothing.
+    pub(super) fn make_room(&self) -> io::Result<()> {
+        if self.has_room.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut file = &self.file;
         let len = file.metadata()?.len();
         if len < ROOM as u64 {
             // Bytes, since a mere length would reserve nothing.
             file.seek(SeekFrom::End(0))?;
-            io::copy(&mut io::repeat(0).take(ROOM as u64 - len), &mut file)?;
-            file.sync_all()?;
+            let made = io::copy(&mut io::repeat(0).take(ROOM as u64 - len), &mut file);
+            if let Err(error) = made.and_then(|_| file.sync_all()) {
+                // What is not enough is of use to others.
+                file.set_len(len)?;
+                return Err(error);
+            }
         }
-        let found = read(&mut file)?;
-        Ok((Self(file), found))
+        self.has_room.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Leaves the room to something that is more urgent, unless there is something in it.
+    pub(super) fn lend_room(&self, found: &Found) -> io::Result<()> {
+        if *found == Found::Nothing {
+            self.has_room.store(false, Ordering::Release);
+            self.file.set_len(HEADER_LEN as u64)?;
+        }
+        Ok(())
     }
 
     /// Takes no more room than there is, as long as `old_values` fit into it.
@@ -80,7 +122,7 @@ impl UndoJournal {
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut file = &self.0;
+        let mut file = &self.file;
         file.seek(SeekFrom::Start(at))?;
         file.write_all(bytes)?;
         file.sync_data()
@@ -90,8 +132,12 @@ impl UndoJournal {
 fn read(file: &mut File) -> io::Result<Found> {
     let mut found = NOTHING;
     file.seek(SeekFrom::Start(0))?;
-    file.read_exact(&mut found)?;
-    if found == NOTHING {
+    let is_whole = match file.read_exact(&mut found) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+        read => read.map(|()| true)?,
+    };
+    // Nothing is written into a journal without room.
+    if !is_whole || found == NOTHING {
         return Ok(Found::Nothing);
     }
     let len = found
@@ -205,7 +251,7 @@ mod tests {
     #[test]
     fn the_room_is_there_before_it_is_needed() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE);
+        let path = directory.path().join(UNDO);
         for left_behind in [0, 1, HEADER_LEN, ROOM - 1] {
             std::fs::write(&path, vec![0; left_behind]).unwrap();
             let (_, found) = UndoJournal::open(directory.path()).unwrap();
@@ -215,9 +261,26 @@ mod tests {
     }
 
     #[test]
+    fn room_is_lent_only_by_a_journal_without_old_values() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || UndoJournal::open(directory.path()).unwrap();
+        let (journal, found) = open();
+        assert_eq!(journal.lacks(), 0);
+        journal.lend_room(&found).unwrap();
+        assert_eq!(journal.lacks(), (ROOM - HEADER_LEN) as u64);
+        journal.make_room().unwrap();
+        assert_eq!(journal.lacks(), 0);
+        journal.record(&old_values()).unwrap();
+        let (journal, found) = open();
+        journal.lend_room(&found).unwrap();
+        assert_eq!(journal.lacks(), 0);
+        assert_eq!(open().1, Found::OldValues(old_values()));
+    }
+
+    #[test]
     fn a_damaged_journal_is_an_unfinished_one() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE);
+        let path = directory.path().join(UNDO);
         let (journal, _) = UndoJournal::open(directory.path()).unwrap();
         journal.record(&old_values()).unwrap();
         let len = HEADER_LEN + spelled(&old_values()).len();

@@ -25,7 +25,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CourseKey, UsageKey};
 use crate::modulestore::{ModuleStore, Report};
 use crate::record::Entry;
-use crate::store::{Base, CourseEntry, Damage, Lookup, Published, Store, StoredRecord};
+use crate::store::{
+    Base, CourseEntry, Damage, Lookup, Published, Store, StoredRecord, attempts_in_words,
+};
 use crate::transformer::{Registry, Transformer, UserContext};
 use crate::version::Versions;
 
@@ -315,8 +317,10 @@ impl Manager {
     /// the queue then), and whatever the module store or the engine says. A transformer that fails
     /// is in the answer.
     pub fn update(&self, course: &CourseKey, options: &UpdateOptions) -> Result<Updated> {
-        self.flights
-            .alone(course, || self.collect(course, options, &[]))
+        let updated = self
+            .flights
+            .alone(course, || self.collect(course, options, &[]))?;
+        self.settle(updated)
     }
 
     /// Collects the named records again although their headers look right: for those that are
@@ -326,8 +330,19 @@ impl Manager {
     /// As [`update`](Self::update).
     pub fn repair(&self, course: &CourseKey, records: &[String]) -> Result<Updated> {
         let options = UpdateOptions::default();
-        self.flights
-            .alone(course, || self.collect(course, &options, records))
+        let updated = self
+            .flights
+            .alone(course, || self.collect(course, &options, records))?;
+        self.settle(updated)
+    }
+
+    /// That nothing was to be done is durable, too: what is up to date may have been written by
+    /// somebody else a moment ago, who is not told yet that it is.
+    fn settle(&self, updated: Updated) -> Result<Updated> {
+        if updated.published.is_none() {
+            self.store.engine().flush()?;
+        }
+        Ok(updated)
     }
 
     /// What [`update`](Self::update) would do now.
@@ -442,8 +457,10 @@ impl Manager {
             return Ok(());
         }
         let message = format!(
-            "transformer {:?} cannot collect {course} ({} attempts): {}",
-            failure.transformer, failure.attempts, failure.error
+            "transformer {:?} cannot collect {course} ({}): {}",
+            failure.transformer,
+            attempts_in_words(failure.attempts),
+            failure.error
         );
         Err(Error::new(ErrorKind::Transformer, message))
     }

@@ -101,6 +101,23 @@ impl Census {
         Ok(census)
     }
 
+    /// As [`take`](Self::take), of what can be read: what the engine cannot read is left out.
+    pub(super) fn take_readable(store: &Store) -> Result<Self> {
+        let mut census = Self::default();
+        for row in store.rows() {
+            match row {
+                Ok((_, Ok(Row::Stored(entry)))) => census.count(&entry, &[]),
+                Ok((course, Ok(Row::Reserved { floor_epoch, .. }))) => {
+                    census.epochs.entry(floor_epoch).or_default().add(&course);
+                }
+                Ok((_, Err(_))) => {}
+                Err(error) if error.kind() == ErrorKind::Damaged => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(census)
+    }
+
     /// What is stored of one transformer; nothing where none of it is and nobody asked.
     #[must_use]
     pub fn transformer(&self, name: &str) -> Option<&Tally> {

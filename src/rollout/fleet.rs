@@ -60,7 +60,7 @@ pub enum Notice {
 }
 
 /// The longest name of a worker or a release, in bytes.
-const MAX_LABEL_BYTES: usize = 255;
+pub const MAX_LABEL_BYTES: usize = 255;
 
 /// How often a change of the fleet is tried against others.
 const MAX_ATTEMPTS: usize = 256;
@@ -170,7 +170,8 @@ impl<'a> Fleet<'a> {
         Err(contended("renewed"))
     }
 
-    /// Gives a lease back. What its worker had claimed is ready for others. False if the lease had
+    /// Gives a lease back. What its worker still had claimed returns to the queue, as an attempt that
+    /// failed: one that ends in order finishes it first, or gives it back. False if the lease had
     /// ended already.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ use super::history::{self, Event};
 use crate::engine::{Commit, Durability, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    ControlRow, Floors, Lease, Member, Place, ROLLOUT, Store, encode_row, require_floors,
+    ControlRow, Floors, Lease, Member, Place, ROLLOUT, Store, attempts_in_words, encode_row,
+    require_floors,
 };
 use crate::timestamp::Timestamp;
 use crate::version::{MinReader, WriteVersion};
@@ -89,7 +90,7 @@ pub enum GateAnswer {
 /// The open gates by transformer.
 pub(super) type Gates = BTreeMap<String, OpenGate>;
 
-const GATES: Place<'_> = Place {
+pub(super) const GATES: Place<'_> = Place {
     partition: ROLLOUT,
     name: b"gates",
     what: "the open gates",
@@ -186,6 +187,8 @@ impl Rollout<'_> {
             let (members, _) = self.store.members()?;
             let place = self.store.engine().place()?;
             if let Some(open) = latched(&gates, transformer, target, &floors, &place) {
+                // Somebody else may have found it open a moment ago.
+                self.store.engine().flush()?;
                 return Ok(GateAnswer::Open(open.clone()));
             }
             let census = Census::take(self.store, [transformer])?;
@@ -240,6 +243,11 @@ impl Rollout<'_> {
         gates.retain(|name, open| holds(open, name, &floors, &place));
         Ok(gates)
     }
+}
+
+/// Whether this row of control data holds the open gates.
+pub(super) fn is_gates(partition: &[u8], name: &[u8]) -> bool {
+    GATES.is(partition, name)
 }
 
 /// Where the row is damaged, no gate is open, and each can be judged again.
@@ -309,7 +317,8 @@ impl fmt::Display for Reason {
                         attempts,
                         ..
                     } = failing;
-                    write!(f, "{before}{course} ({attempts} attempts): {error}")?;
+                    let attempts = attempts_in_words(*attempts);
+                    write!(f, "{before}{course} ({attempts}): {error}")?;
                 }
                 Ok(())
             }

@@ -86,12 +86,24 @@ pub enum Event {
         /// The last error.
         error: String,
     },
+    /// The store was filled from a backup. No gate was open from then on.
+    Restored {
+        /// When the backup was taken.
+        made_at: Timestamp,
+        /// How many courses it has.
+        courses: u64,
+    },
+    /// Something that could not be read was made again, or dropped.
+    Repaired {
+        /// What, and what became of it.
+        what: String,
+    },
 }
 
 /// How many entries are kept; the oldest go first.
 pub const MAX_EVENTS: usize = 10_000;
 
-const PREFIX: &[u8] = b"history/";
+pub(super) const PREFIX: &[u8] = b"history/";
 /// All names that begin like that.
 const ENTRIES: Range<&[u8]> = PREFIX..b"history0";
 
@@ -108,6 +120,19 @@ impl Rollout<'_> {
             row => row.map(|(_, row)| row.value).transpose(),
         });
         rows.collect()
+    }
+
+    /// Notes that the store was filled from a backup that was taken at `made_at`. Durable when it
+    /// returns.
+    pub(crate) fn restored(
+        self,
+        by: &str,
+        made_at: Timestamp,
+        courses: u64,
+        now: Timestamp,
+    ) -> Result<()> {
+        let event = Event::Restored { made_at, courses };
+        tell(self.store, now, Some(by), event)
     }
 
     /// Forgets the oldest entries above [`MAX_EVENTS`].

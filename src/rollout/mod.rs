@@ -2,6 +2,7 @@
 //! again, and when it is safe to raise READ. Decisions are pure; time is an argument. It knows
 //! headers and versions, not how a course is collected.
 
+mod carry;
 mod census;
 mod fleet;
 mod floor;
@@ -10,10 +11,12 @@ mod history;
 mod queue;
 mod retire;
 mod status;
+mod verify;
 mod worker;
 
+pub(crate) use carry::{carried_control, is_carried};
 pub use census::{Census, FailingCourse, Found, MAX_EXAMPLES, Tally};
-pub use fleet::{Fleet, Notice, Registration};
+pub use fleet::{Fleet, MAX_LABEL_BYTES, Notice, Registration};
 pub use floor::{Blocker, Start};
 pub use gate::{GateAnswer, OpenGate, Reason, judge};
 pub use history::{Event, HistoryEntry, MAX_EVENTS};
@@ -23,6 +26,7 @@ pub use queue::{
 };
 pub use retire::Retire;
 pub use status::{Next, Status, TransformerStatus};
+pub use verify::{ControlCheck, ControlDamage, ControlPart, FloorsRestored};
 pub use worker::{Attempt, Step, Worker};
 
 use crate::store::Store;

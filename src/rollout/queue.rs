@@ -2,6 +2,7 @@
 //! done follows from the stored headers; the queue adds order, claims, retries and errors. It does
 //! not know how a course is collected.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, Event};
-use crate::engine::{Commit, Durability, Expected, Space};
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::{Commit, Durability, Expected, Item, Space, Value};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::key::CourseKey;
-use crate::store::{ControlRow, Lease, Members, Place, Store, encode_row, no_lease};
+use crate::store::{ControlRow, Lease, Members, Place, Store, decode_row, encode_row, no_lease};
 use crate::timestamp::Timestamp;
 use crate::version::WriteVersion;
 
@@ -146,7 +147,8 @@ pub enum Failed {
     Lost,
 }
 
-/// How often, and after what time, a task that fails is tried again.
+/// How often, and after what time, a task that fails is tried again. That its worker died is a
+/// failure too ([`Queue::claim`] says how).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// The time before the second attempt. It doubles with every further one.
@@ -235,7 +237,7 @@ struct Meter {
     done: Vec<(i64, u64)>,
 }
 
-const PARTITION: &str = "queue";
+pub(super) const PARTITION: &str = "queue";
 const WHAT: &str = "a task";
 /// Names in the partition, in this order: what may be taken comes first, so that the first row of
 /// a scan is the next task.
@@ -256,6 +258,71 @@ const METER: Place<'_> = Place {
 };
 const METER_SECONDS: i64 = 10;
 const METER_BUCKETS: i64 = 12;
+
+/// What a row of the queue is, by its name.
+pub(super) enum RowKind {
+    Task,
+    /// Of this course, if its name is one.
+    Pointer(Option<CourseKey>),
+    Settings,
+    Meter,
+    /// Of another release.
+    Unknown,
+}
+
+/// What a row says that others must fit to.
+pub(super) enum QueueRow {
+    Task {
+        course: CourseKey,
+        number: u64,
+        at: Vec<u8>,
+    },
+    Pointer {
+        to: Vec<u8>,
+    },
+    Other,
+}
+
+pub(super) fn kind_of(name: &[u8]) -> RowKind {
+    match name {
+        [ACTIVE | QUARANTINE, ..] => RowKind::Task,
+        [POINTER, course @ ..] => {
+            let course = std::str::from_utf8(course).ok();
+            RowKind::Pointer(course.and_then(|course| course.parse().ok()))
+        }
+        name if name == SETTINGS.name => RowKind::Settings,
+        name if name == METER.name => RowKind::Meter,
+        _ => RowKind::Unknown,
+    }
+}
+
+/// Checks a row.
+pub(super) fn read_row(kind: &RowKind, place: Place<'_>, value: &Value) -> Result<QueueRow> {
+    Ok(match kind {
+        RowKind::Task => {
+            let task = decode_row::<Task>(place, value)?;
+            let holder = task.claim.as_ref();
+            let tokens = holder.map_or(0, |holder| holder.token.max(holder.lease));
+            QueueRow::Task {
+                number: task.number.max(tokens),
+                at: task.place(),
+                course: task.course,
+            }
+        }
+        RowKind::Pointer(_) => QueueRow::Pointer {
+            to: decode_row::<Pointer>(place, value)?.place,
+        },
+        RowKind::Settings => {
+            decode_row::<Settings>(place, value)?;
+            QueueRow::Other
+        }
+        RowKind::Meter => {
+            decode_row::<Meter>(place, value)?;
+            QueueRow::Other
+        }
+        RowKind::Unknown => QueueRow::Other,
+    })
+}
 
 /// How often a change of the queue is tried against others.
 const MAX_ATTEMPTS: usize = 1024;
@@ -278,7 +345,21 @@ impl RetryPolicy {
         let delay = self.first_delay.saturating_mul(1 << doublings);
         delay.min(self.longest_delay)
     }
+
+    /// As [`delay_after`](Self::delay_after), where the worker died and `token` is of its claim.
+    fn delay_after_death(&self, attempts: u32, token: u64) -> Duration {
+        if attempts <= 1 {
+            return Duration::ZERO;
+        }
+        let delay = self.delay_after(attempts);
+        // Claims of one worker follow each other, so their tokens differ here.
+        let part = u32::try_from(token % u64::from(STAGGERS)).unwrap_or_default();
+        delay.saturating_add(delay / STAGGERS * part)
+    }
 }
+
+/// For how many different times tasks wait whose worker died.
+const STAGGERS: u32 = 16;
 
 impl Rate {
     /// `None` for less than one task in 1,000 seconds, and for what is no number.
@@ -332,7 +413,7 @@ impl Task {
         self.enqueued_at
     }
 
-    /// How often it failed.
+    /// How often it failed, the workers that died of it or with it included.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
@@ -524,12 +605,22 @@ impl<'a> Queue<'a> {
         Err(contended(course))
     }
 
-    /// Takes the first task that may be taken now.
+    /// Takes the first task that may be taken now. Durable when it returns: what kills its worker
+    /// is known afterwards.
+    ///
+    /// A claim whose worker died is found here. It was an attempt that failed, so that a course
+    /// that kills whoever collects it comes into quarantine like any other that fails. Whether it
+    /// was to blame, nobody knows; after the first time it is tried at once, since workers are
+    /// restarted more often than they are killed by a course. Later it waits as
+    /// [`RetryPolicy`] says and up to as long again, each task for another time: those that died
+    /// together are tried apart, and only the one to blame goes on failing. A task that is done
+    /// is gone with its attempts, so healthy courses do not collect them.
     ///
     /// # Errors
     /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended.
-    pub fn claim(&self, lease: &Lease, now: Timestamp) -> Result<Claimed> {
-        for _ in 0..MAX_ATTEMPTS {
+    pub fn claim(&self, lease: &Lease, policy: &RetryPolicy, now: Timestamp) -> Result<Claimed> {
+        let mut refused = 0;
+        while refused < MAX_ATTEMPTS {
             let (members, _) = self.store.members()?;
             if let Some(refused) = self.refused(lease, &members)? {
                 return Ok(refused);
@@ -555,6 +646,10 @@ impl<'a> Queue<'a> {
                 }
             };
             let (row, mut task) = found;
+            // A task that is not found by its course cannot be failed, and is taken as it is.
+            if self.bury(&task, policy, now)? {
+                continue;
+            }
             let token = self.store.unique_number()?;
             task.claim = Some(Holder {
                 worker: lease.worker().to_owned(),
@@ -562,7 +657,7 @@ impl<'a> Queue<'a> {
                 token,
                 claimed_at: now,
             });
-            // Whoever had it before is dead, and this one has yet to read the content.
+            // This one has yet to read the content.
             task.again = false;
             let mut commit = Commit::new();
             require(&mut commit, &task.place(), &row);
@@ -577,11 +672,12 @@ impl<'a> Queue<'a> {
             }
             if self
                 .store
-                .commit_control(PARTITION, &commit, Durability::Buffered)?
+                .commit_control(PARTITION, &commit, Durability::Durable)?
             {
                 let claim = Claim { task, token };
                 return self.confirm(lease, claim);
             }
+            refused += 1;
         }
         Err(Error::new(
             ErrorKind::Conflict,
@@ -607,7 +703,8 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// The course is up to date.
+    /// The course is up to date. Durable when it returns, as is what the other ends of a claim come
+    /// to.
     ///
     /// # Errors
     /// Whatever the engine says. The task then returns when the lease of its claim has ended.
@@ -635,6 +732,38 @@ impl<'a> Queue<'a> {
         policy: &RetryPolicy,
         now: Timestamp,
     ) -> Result<Failed> {
+        self.fail_and_wait(claim, error, policy.attempts, now, |attempts| {
+            policy.delay_after(attempts)
+        })
+    }
+
+    /// Ends the claim of a worker that is dead. False if there is none.
+    fn bury(self, task: &Task, policy: &RetryPolicy, now: Timestamp) -> Result<bool> {
+        let Some(holder) = &task.claim else {
+            return Ok(false);
+        };
+        let claim = Claim {
+            token: holder.token,
+            task: task.clone(),
+        };
+        let error = format!(
+            "the worker that had it, {}, died, or lost its lease, before it was done",
+            holder.worker
+        );
+        let failed = self.fail_and_wait(&claim, &error, policy.attempts, now, |attempts| {
+            policy.delay_after_death(attempts, claim.token)
+        })?;
+        Ok(failed != Failed::Lost)
+    }
+
+    fn fail_and_wait(
+        self,
+        claim: &Claim,
+        error: &str,
+        most_attempts: u32,
+        now: Timestamp,
+        delay_after: impl Fn(u32) -> Duration,
+    ) -> Result<Failed> {
         let worker = claim
             .task
             .claim
@@ -645,23 +774,23 @@ impl<'a> Queue<'a> {
             quarantined = None;
             if task.again {
                 task.renew();
-                task.last_error = Some(error.to_owned());
+                task.last_error = Some(shortened(error));
                 return Ok((Some(task), Failed::Retry(now)));
             }
             task.claim = None;
             task.attempts = task.attempts.saturating_add(1);
-            task.last_error = Some(error.to_owned());
-            if task.attempts >= policy.attempts {
+            task.last_error = Some(shortened(error));
+            if task.attempts >= most_attempts {
                 task.is_quarantined = true;
                 task.not_before = None;
                 quarantined = Some(Event::Quarantined {
                     course: task.course.to_string(),
                     attempts: task.attempts,
-                    error: error.to_owned(),
+                    error: shortened(error),
                 });
                 return Ok((Some(task), Failed::Quarantined));
             }
-            let then = now.plus(policy.delay_after(task.attempts));
+            let then = now.plus(delay_after(task.attempts));
             task.not_before = Some(then);
             Ok((Some(task), Failed::Retry(then)))
         })?;
@@ -701,6 +830,52 @@ impl<'a> Queue<'a> {
             settings.paused.get_or_insert(pause.clone());
             is_new
         })
+    }
+
+    /// Lets a course have the task that there is for it, although nothing tells where, or another one.
+    pub(super) fn find_again(self, course: &CourseKey, now: Timestamp) -> Result<()> {
+        for _ in 0..MAX_ATTEMPTS {
+            let found = self.find(course)?;
+            let lost = match found.task {
+                Some(found) => Some(found),
+                None => self.search(course)?,
+            };
+            let Some((old, task)) = lost else {
+                self.remind(course, Priority::Backfill, now)?;
+                return Ok(());
+            };
+            let mut commit = Commit::new();
+            self.replace(&mut commit, &found.pointer, &old, &task)?;
+            if self
+                .store
+                .commit_control(PARTITION, &commit, Durability::Durable)?
+            {
+                return Ok(());
+            }
+        }
+        Err(contended(course))
+    }
+
+    /// Pauses the queue where nothing tells any more whether it was: its settings are damaged.
+    pub(super) fn pause_again(
+        self,
+        lease: &Lease,
+        damaged: Expected,
+        now: Timestamp,
+    ) -> Result<()> {
+        let settings = Settings {
+            paused: Some(Pause {
+                by: lease.worker().to_owned(),
+                at: now,
+            }),
+            ..Settings::default()
+        };
+        let mut commit = Commit::new();
+        commit.require(Space::Control, SETTINGS.name, damaged);
+        put_row(&mut commit, SETTINGS.name, &settings)?;
+        self.store
+            .commit_control(PARTITION, &commit, Durability::Durable)?;
+        Ok(())
     }
 
     /// Ends a pause. False if there was none.
@@ -901,7 +1076,7 @@ impl<'a> Queue<'a> {
             }
             if self
                 .store
-                .commit_control(PARTITION, &commit, Durability::Buffered)?
+                .commit_control(PARTITION, &commit, Durability::Durable)?
             {
                 return Ok(Some(answer));
             }
@@ -921,6 +1096,8 @@ impl<'a> Queue<'a> {
             let row = self.settings()?;
             let mut settings = row.value.clone().unwrap_or_default();
             if !change(&mut settings) {
+                // Somebody else may have made them so a moment ago.
+                self.store.engine().flush()?;
                 return Ok(false);
             }
             let mut commit = Commit::new();
@@ -1168,6 +1345,33 @@ fn bucket(now: Timestamp) -> i64 {
 /// Clocks differ a little; what is far ahead was counted before a clock was set right.
 fn is_recent(counted: i64, bucket: i64) -> bool {
     (-1..METER_BUCKETS).contains(&bucket.saturating_sub(counted))
+}
+
+/// Whether this row of control data is the meter of the queue.
+pub(super) fn is_meter(partition: &[u8], name: &[u8]) -> bool {
+    METER.is(partition, name)
+}
+
+/// Leaves out the tasks among these rows of control data that no pointer leads to. Rows that were
+/// read one after the other, while others changed them, may have a task in two places, or one that
+/// is done: nobody could ever end it.
+pub(super) fn drop_stray_tasks(rows: &mut Vec<Item>) {
+    let is_row = |item: &Item| item.partition() == PARTITION.as_bytes();
+    let mut places = BTreeSet::new();
+    let pointers = rows.iter().filter(|item| is_row(item));
+    for item in pointers.filter(|item| item.name().starts_with(&[POINTER])) {
+        match decode_row::<Pointer>(place_of(item.name()), item.value()) {
+            Ok(pointer) => {
+                places.insert(pointer.place);
+            }
+            // A newer release knows where it leads.
+            Err(_) => return,
+        }
+    }
+    rows.retain(|item| {
+        let is_task = is_row(item) && TASKS.contains(&item.name());
+        !is_task || places.contains(item.name())
+    });
 }
 
 fn pointer_name(course: &CourseKey) -> Vec<u8> {

@@ -85,8 +85,9 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// [`NoLease`](ErrorKind::NoLease) when the lease has ended: join again. Of what `collect`
     /// answers, [`NoLease`](ErrorKind::NoLease), [`Storage`](ErrorKind::Storage),
-    /// [`OpenElsewhere`](ErrorKind::OpenElsewhere) and [`Fenced`](ErrorKind::Fenced) are not the
-    /// course's fault: the task is given back.
+    /// [`NoRoom`](ErrorKind::NoRoom), [`OpenElsewhere`](ErrorKind::OpenElsewhere) and
+    /// [`Fenced`](ErrorKind::Fenced) are not the course's fault: the task is given back, without an
+    /// attempt being counted.
     pub fn step<C>(
         &self,
         lease: &Lease,
@@ -94,7 +95,7 @@ impl<'a> Worker<'a> {
         collect: impl FnOnce(&CourseKey) -> Result<Attempt<C>>,
     ) -> Result<Step<C>> {
         let queue = Queue::new(self.store);
-        let claim = match queue.claim(lease, now)? {
+        let claim = match queue.claim(lease, &self.policy, now)? {
             Claimed::Task(claim) => claim,
             Claimed::Idle {
                 next,
@@ -150,6 +151,10 @@ impl<'a> Worker<'a> {
 fn is_not_the_courses(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        ErrorKind::NoLease | ErrorKind::Storage | ErrorKind::OpenElsewhere | ErrorKind::Fenced
+        ErrorKind::NoLease
+            | ErrorKind::Storage
+            | ErrorKind::NoRoom
+            | ErrorKind::OpenElsewhere
+            | ErrorKind::Fenced
     )
 }

@@ -35,6 +35,13 @@ pub(crate) struct ControlRow<T> {
 /// The only schema of control rows so far. What later ones append, this one ignores.
 const SCHEMA: WriteVersion = WriteVersion::FIRST;
 
+impl Place<'_> {
+    /// Whether it is this one.
+    pub(crate) fn is(&self, partition: &[u8], name: &[u8]) -> bool {
+        self.partition.as_bytes() == partition && self.name == name
+    }
+}
+
 impl<T> ControlRow<T> {
     /// What a commit requires so that it applies only to the row that was read.
     pub(crate) fn unchanged(&self) -> Expected {
@@ -145,7 +152,20 @@ pub(crate) fn encode_row<T: Serialize>(of: Place<'_>, value: &T) -> Result<Vec<u
     Ok(record::encode(key, meta, &column))
 }
 
-fn decode_row<T: DeserializeOwned>(of: Place<'_>, value: &Value) -> Result<T> {
+/// Checks every byte of a row, whatever its type is.
+pub(super) fn check_control(
+    partition: &[u8],
+    name: &[u8],
+    bytes: &[u8],
+) -> Result<(), RecordError> {
+    let partition = std::str::from_utf8(partition);
+    let partition = partition.map_err(|_| RecordError::Malformed("a partition that is no text"))?;
+    let record = Record::open(record_key::control(partition, name), bytes)?.verify()?;
+    record.column().course_wide().map(|_| ())
+}
+
+/// The value of a row that was read as bytes.
+pub(crate) fn decode_row<T: DeserializeOwned>(of: Place<'_>, value: &Value) -> Result<T> {
     let key = record_key::control(of.partition, of.name);
     let decode = || -> Result<T, RecordError> {
         let record = Record::open(key, value.as_ref())?.verify()?;

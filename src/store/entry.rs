@@ -193,7 +193,7 @@ impl Row {
         row.encode(course, generation)
     }
 
-    pub(super) fn floor_epoch(&self) -> FloorEpoch {
+    pub(crate) fn floor_epoch(&self) -> FloorEpoch {
         match self {
             Self::Stored(entry) => entry.floor_epoch,
             Self::Reserved { floor_epoch, .. } => *floor_epoch,
@@ -342,6 +342,14 @@ fn decode(course: &CourseKey, bytes: &[u8]) -> Result<Row, RecordError> {
         failures: row.failures,
         floor_epoch,
     }))
+}
+
+/// For people.
+pub(crate) fn attempts_in_words(attempts: u32) -> String {
+    match attempts {
+        1 => "1 attempt".to_owned(),
+        more => format!("{more} attempts"),
+    }
 }
 
 #[cfg(all(test, feature = "schema"))]

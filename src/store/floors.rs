@@ -50,7 +50,10 @@ pub struct Floor {
     pub is_retired: bool,
 }
 
-const FLOORS: Place<'_> = Place {
+/// A floor a second for twelve days: rows that cannot be read may be of later epochs than the others.
+const MORE_THAN_WERE_BEGUN: u64 = 1 << 20;
+
+pub(crate) const FLOORS: Place<'_> = Place {
     partition: ROLLOUT,
     name: b"floors",
     what: "the floors",
@@ -85,6 +88,23 @@ impl Floors {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Floor)> {
         let floors = self.transformers.iter();
         floors.map(|(name, floor)| (name.as_str(), floor))
+    }
+
+    /// Floors that take the place of ones that were lost, in an epoch that no row has been checked
+    /// against: `beyond` is the highest that is known of.
+    pub(crate) fn restored(
+        transformers: impl IntoIterator<Item = (String, Floor)>,
+        beyond: FloorEpoch,
+    ) -> Self {
+        let epoch = FloorEpoch(beyond.0.saturating_add(MORE_THAN_WERE_BEGUN));
+        let transformers = transformers.into_iter().map(|(name, mut floor)| {
+            floor.epoch = epoch;
+            (name, floor)
+        });
+        Self {
+            epoch,
+            transformers: transformers.collect(),
+        }
     }
 
     /// Begins an epoch and sets the floor of a transformer in it. What is lower than before stays
@@ -176,6 +196,17 @@ impl Store {
     pub(crate) fn floors_row(&self) -> Result<(Floors, ControlRow<Floors>)> {
         let mut row = self.control_row::<Floors>(FLOORS)?;
         Ok((row.value.take().unwrap_or_default(), row))
+    }
+
+    /// The floors as they are stored, whatever they are, and where that is.
+    pub(crate) fn floors_bytes(&self) -> Result<(Place<'static>, Option<Value>)> {
+        Ok((FLOORS, self.control_bytes(FLOORS)?))
+    }
+
+    /// As [`floors_row`](Self::floors_row), where floors that are damaged count as none. Only for
+    /// who puts others in their place.
+    pub(crate) fn lost_floors_row(&self) -> Result<ControlRow<Floors>> {
+        self.control_row_if_usable(FLOORS)
     }
 
     /// Lets the present floors reach every course: afterwards nothing below them is accepted from

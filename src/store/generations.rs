@@ -23,7 +23,7 @@ const RESERVED_AT_ONCE: u64 = 1024;
 /// A million numbers a second for twelve days.
 const MORE_THAN_WERE_USED: u64 = 1 << 40;
 
-const COUNTER: Place<'_> = Place {
+pub(crate) const COUNTER: Place<'_> = Place {
     partition: "generations",
     name: b"",
     what: "the counter of generations",
@@ -48,6 +48,24 @@ impl Store {
         reserved.next().ok_or_else(exhausted)
     }
 
+    /// Lets the counter go on where no number can have been used, if it was lost or is an older one:
+    /// `highest` is the highest number that was found anywhere.
+    pub(crate) fn restore_counter(&self, highest: u64) -> Result<()> {
+        loop {
+            let row = self.control_row_if_usable::<u64>(COUNTER)?;
+            if row.value.is_some_and(|next| next > highest) {
+                return Ok(());
+            }
+            let next = highest.saturating_add(MORE_THAN_WERE_USED);
+            let mut commit = Commit::new();
+            commit.require(Space::Control, COUNTER.name, row.unchanged());
+            commit.put(Space::Control, COUNTER.name, encode_row(COUNTER, &next)?);
+            if self.commit_control(COUNTER.partition, &commit, Durability::Durable)? {
+                return Ok(());
+            }
+        }
+    }
+
     fn reserve_generations(&self) -> Result<std::ops::Range<u64>> {
         loop {
             let row = self.control_row_if_usable::<u64>(COUNTER)?;
@@ -66,13 +84,42 @@ impl Store {
         }
     }
 
+    /// Lets the counter go on at `least` if it is not there yet: no number below that is handed out
+    /// from now on. Where there is no counter, it goes on beyond all numbers that left a trace.
+    pub(crate) fn skip_numbers_below(&self, least: u64) -> Result<()> {
+        loop {
+            let row = self.control_row_if_usable::<u64>(COUNTER)?;
+            let first = match row.value {
+                Some(first) => first,
+                None => self.beyond_all_numbers()?,
+            };
+            let mut commit = Commit::new();
+            commit.require(Space::Control, COUNTER.name, row.unchanged());
+            let next = first.max(least);
+            commit.put(Space::Control, COUNTER.name, encode_row(COUNTER, &next)?);
+            if self.commit_control(COUNTER.partition, &commit, Durability::Durable)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Where the counter is.
+    #[expect(clippy::unused_self, reason = "reads as the others do")]
+    pub(crate) fn counter_place(&self) -> Place<'static> {
+        COUNTER
+    }
+
     /// What to go on with when the counter itself is damaged: every record's header tells its
     /// generation. Claims and leases take numbers too and leave no trace, but not that many.
     fn beyond_all_numbers(&self) -> Result<u64> {
         let mut highest = 0;
         for row in self.courses() {
-            if let (_, Ok(entry)) = row? {
-                highest = highest.max(entry.generation().get());
+            match row {
+                Ok((_, Ok(entry))) => highest = highest.max(entry.generation().get()),
+                Ok((_, Err(_))) => {}
+                // The others tell enough.
+                Err(error) if error.kind() == ErrorKind::Damaged => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(highest.saturating_add(MORE_THAN_WERE_USED))

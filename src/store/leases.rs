@@ -50,7 +50,7 @@ pub(crate) struct Members(
 );
 
 /// One row for all, so that a decision about the fleet can require that it has not changed.
-const FLEET: Place<'_> = Place {
+pub(crate) const FLEET: Place<'_> = Place {
     partition: ROLLOUT,
     name: b"fleet",
     what: "the list of workers",
@@ -143,6 +143,11 @@ impl Store {
         let holder = members.holder(lease);
         holder.cloned().ok_or_else(|| no_lease(lease))
     }
+}
+
+/// Whether this row of control data is the list of workers.
+pub(crate) fn is_fleet(partition: &[u8], name: &[u8]) -> bool {
+    FLEET.is(partition, name)
 }
 
 /// Writes `members` if they are still what was read as `row`.

@@ -1,6 +1,7 @@
 //! Records by course and transformer, on any engine: what is published together is read together,
 //! and every answer has passed its checks. It knows headers and versions, not what is in a body.
 
+mod carry;
 mod control;
 mod entry;
 mod floors;
@@ -10,24 +11,29 @@ mod lookup;
 mod publish;
 mod read;
 mod record_key;
+mod room;
 mod verify;
 
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use control::{ControlRow, Place, encode_row};
-pub(crate) use entry::Row;
+pub(crate) use carry::{CarriedRecords, carried_key, check_carried_control};
+pub(crate) use control::{ControlRow, Place, decode_row, encode_row};
 pub use entry::{CourseEntry, Failure, RecordEntry};
+pub(crate) use entry::{Row, attempts_in_words};
+pub(crate) use floors::{FLOORS, put_floors, require_floors};
 pub use floors::{Floor, FloorEpoch, Floors};
-pub(crate) use floors::{put_floors, require_floors};
+pub(crate) use generations::COUNTER;
 use generations::Generations;
+pub(crate) use leases::{FLEET, Members, is_fleet, no_lease, put_members};
 pub use leases::{Lease, Member};
-pub(crate) use leases::{Members, no_lease, put_members};
 pub use lookup::{Damage, Lookup, Newer, StoredRecord};
-pub use publish::{Base, NewRecord, Publication, Published, Scope};
+pub use publish::{Base, MAX_COURSE_BYTES, NewRecord, Publication, Published, Scope};
 pub use read::Snapshot;
 pub use record_key::MAX_NAME_BYTES;
-pub use verify::{CourseCheck, RecordCheck};
+pub use room::MAX_COURSES;
+use room::Room;
+pub use verify::{CourseCheck, RecordCheck, Traces, Unreadable};
 
 use crate::engine::{
     Commit, CommitOutcome, Durability, Engine, Expected, Key, SledEngine, SledOptions, Space, Value,
@@ -43,6 +49,7 @@ use crate::version::Versions;
 pub struct Store {
     engine: Arc<dyn Engine>,
     generations: Generations,
+    room: Room,
 }
 
 impl Store {
@@ -57,12 +64,25 @@ impl Store {
         Ok(Self::with_engine(Arc::new(engine)))
     }
 
+    /// Makes a store with sled in the directory `path`, where there is nothing or an empty
+    /// directory, and lets `fill` fill it. Until that has returned without an error, nobody takes it
+    /// for a store: see [`SledEngine::create`].
+    ///
+    /// # Errors
+    /// Those of `fill` and of [`SledEngine::create`].
+    pub fn create<T>(path: impl AsRef<Path>, fill: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        SledEngine::create(path.as_ref(), &SledOptions::default(), |engine| {
+            fill(&Self::with_engine(engine))
+        })
+    }
+
     /// A store on an engine that is open already.
     #[must_use]
     pub fn with_engine(engine: Arc<dyn Engine>) -> Self {
         Self {
             engine,
             generations: Generations::default(),
+            room: Room::default(),
         }
     }
 
@@ -144,6 +164,8 @@ impl Store {
             let row = self.row_bytes(course)?;
             let names = self.record_names(course)?;
             if row.is_none() && names.is_empty() {
+                // Somebody else may have deleted it a moment ago.
+                self.engine.flush()?;
                 return Ok(false);
             }
             let is_reserved = row

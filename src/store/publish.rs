@@ -4,15 +4,19 @@
 use super::leases::check_declared;
 use super::verify::check_record;
 use super::{
-    CourseEntry, Failure, FloorEpoch, Floors, Lease, MAX_COMMIT_ATTEMPTS, Members, ROW,
-    RecordEntry, Row, Store, contended, no_lease, record_key, unchanged,
+    CourseEntry, Failure, FloorEpoch, Floors, Lease, MAX_COMMIT_ATTEMPTS, MAX_NAME_BYTES, Members,
+    ROW, RecordEntry, Row, Store, contended, no_lease, record_key, unchanged,
 };
 use crate::engine::{Commit, Durability, Expected, Space, Value};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::key::CourseKey;
 use crate::record::{self, Body, ColumnWriter, Generation, Header, Meta, Record, RecordKey};
 use crate::source_version::SourceVersion;
 use crate::version::{Versions, WriteVersion};
+
+/// The most bytes that the records of one course may take together, headers included and as they are
+/// stored. All of them are written in one commit, and read as one.
+pub const MAX_COURSE_BYTES: u64 = 256 << 20;
 
 /// What a writer found before it began to collect. What it collects is published only if that is
 /// still there, so that a slow writer never replaces the work of a faster one.
@@ -114,6 +118,8 @@ impl Store {
     /// # Errors
     /// [`NoLease`](ErrorKind::NoLease) for a lease that has ended. [`TooNew`](ErrorKind::TooNew)
     /// when a newer release keeps the course in a way that this one does not understand.
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded) for one course more than
+    /// [`MAX_COURSES`](super::MAX_COURSES).
     pub fn base(&self, lease: &Lease, course: &CourseKey) -> Result<(Base, Option<CourseEntry>)> {
         self.holder(lease)?;
         for _ in 0..MAX_COMMIT_ATTEMPTS {
@@ -164,8 +170,9 @@ impl Store {
     /// began. [`Conflict`](ErrorKind::Conflict) when the course is no longer as `base` found it,
     /// when a part does not fit the content that is stored, or when a record of the same content
     /// would be replaced by one of a lower WRITE version. [`TooNew`](ErrorKind::TooNew) when a
-    /// record would be replaced or removed that this release does not understand. Nothing is
-    /// written then.
+    /// record would be replaced or removed that this release does not understand.
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded) beyond [`MAX_COURSE_BYTES`], and for a name
+    /// beyond [`MAX_NAME_BYTES`](super::MAX_NAME_BYTES). Nothing is written then.
     pub fn publish(
         &self,
         lease: &Lease,
@@ -221,13 +228,16 @@ impl Store {
     /// Gives a course that is not stored a row, so that floors that are raised from now on find
     /// it.
     fn reserve(&self, course: &CourseKey) -> Result<()> {
+        self.check_room(course)?;
         let epoch = self.floors()?.epoch();
         let reserved = Row::encode_reserved(course, self.next_generation()?, epoch)?;
         let mut commit = Commit::new();
         commit.require(Space::Courses, ROW, Expected::Absent);
         commit.put(Space::Courses, ROW, reserved);
         // Refused: somebody else was faster, and its row will do.
-        self.commit(course, &commit, Durability::Buffered)?;
+        if self.commit(course, &commit, Durability::Buffered)? {
+            self.room.take();
+        }
         Ok(())
     }
 
@@ -242,9 +252,12 @@ impl Store {
     ) -> Result<(CourseEntry, Published)> {
         let mut written = Vec::with_capacity(publication.records.len());
         for new in &publication.records {
+            check_name(&new.name)?;
             let key = record_key::record(course, &new.name);
             let bytes = record::encode(key, new.meta(generation), &new.body);
             written.push(record_entry(&new.name, key, &bytes)?);
+            // At once, so that no more of it is ever in memory.
+            check_size(course, &written)?;
             commit.put(Space::Records, new.name.as_bytes(), bytes);
         }
         let published = Published {
@@ -274,6 +287,7 @@ impl Store {
             let kept = entry.into_iter().flat_map(|entry| entry.records);
             written.extend(kept.filter(|record| !is_new(&record.name)));
         }
+        check_size(course, &written)?;
         written.sort_by(|a, b| a.name.cmp(&b.name));
         let entry = CourseEntry {
             course: course.clone(),
@@ -401,6 +415,35 @@ impl Store {
     }
 }
 
+/// No I/O.
+fn check_name(name: &str) -> Result<()> {
+    if name.len() <= MAX_NAME_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "a record has a name of {} bytes, with a limit of {MAX_NAME_BYTES}",
+        name.len()
+    );
+    Err(Error::new(ErrorKind::LimitExceeded, message))
+}
+
+/// No I/O.
+fn check_size(course: &CourseKey, records: &[RecordEntry]) -> Result<()> {
+    let bytes = records.iter().map(RecordEntry::bytes).sum();
+    check_course_bytes(course, bytes)
+}
+
+fn check_course_bytes(course: &CourseKey, bytes: u64) -> Result<()> {
+    if bytes <= MAX_COURSE_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "the records of {course} take {bytes} bytes or more, with a limit of {MAX_COURSE_BYTES} for \
+         one course"
+    );
+    Err(Error::new(ErrorKind::LimitExceeded, message))
+}
+
 /// A shape that older code cannot decode waits until there is no such code. Where there is a
 /// floor, it says so; before the first one the fleet is asked. No I/O.
 fn check_shapes(
@@ -525,7 +568,7 @@ fn failures(entry: Option<&CourseEntry>, publication: &Publication) -> Vec<Failu
                 attempts: before
                     .map_or(0, |failure| failure.attempts)
                     .saturating_add(1),
-                error: error.clone(),
+                error: shortened(error),
             }
         })
         .collect();
@@ -582,4 +625,20 @@ fn record_entry(name: &str, key: RecordKey<'_>, bytes: &[u8]) -> Result<RecordEn
 fn republished(course: &CourseKey) -> Error {
     let message = format!("{course} was published again while it was being collected");
     Error::new(ErrorKind::Conflict, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_course_is_the_one_that_the_limit_names() {
+        let course: CourseKey = "course-v1:O+C+R".parse().unwrap();
+        assert!(check_course_bytes(&course, MAX_COURSE_BYTES).is_ok());
+        let error = check_course_bytes(&course, MAX_COURSE_BYTES + 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        for named in ["course-v1:O+C+R", "268435457", "268435456"] {
+            assert!(error.to_string().contains(named), "{error}");
+        }
+    }
 }

@@ -50,6 +50,7 @@ impl Courses {
     }
 
     /// Takes [`course_key`] away.
+    #[allow(dead_code, reason = "not every test file uses all of it")]
     pub(crate) fn take_away(&self) {
         self.published().clear();
     }

@@ -22,6 +22,7 @@ impl Probe {
     }
 
     /// What to do whenever it is passed from now on.
+    #[allow(dead_code, reason = "not every test file uses all of it")]
     pub(crate) fn set(&self, act: impl Fn() -> Result<()> + Send + Sync + 'static) {
         *self.act.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(act));
     }

@@ -71,18 +71,7 @@ impl Program {
 
     /// Begins to run a command.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
-        let mut command = self.command(arguments);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        Running {
-            child,
-            stderr,
-            told: String::new(),
-        }
+        Running::of(self.command(arguments))
     }
 
     /// Runs a command with text on its stdin.
@@ -120,6 +109,20 @@ impl Program {
 }
 
 impl Running {
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self {
+            child,
+            stderr,
+            told: String::new(),
+        }
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

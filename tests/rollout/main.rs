@@ -7,6 +7,7 @@
 
 #[path = "../program/mod.rs"]
 mod program;
+#[path = "../common/random.rs"]
 mod random;
 mod releases;
 mod story;

@@ -63,7 +63,7 @@ impl House {
     fn new() -> Self {
         Self {
             program: Program::new(),
-            random: Random::seeded(),
+            random: Random::seeded().0,
             published: BTreeMap::new(),
             places: BTreeMap::new(),
             said: BTreeMap::new(),

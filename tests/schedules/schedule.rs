@@ -37,8 +37,8 @@ pub(crate) enum Event {
     Pass { seconds: u8 },
     /// A process ends without a word.
     Kill { slot: u8 },
-    /// The machine ends: all processes, and what was not durable.
-    Crash,
+    /// The machine ends: all processes, and what was not durable but for the first commits of it.
+    Crash { kept: u8 },
     /// All processes end, and the store is restored somewhere else.
     Move,
 }
@@ -434,7 +434,9 @@ impl Writer {
 
     fn end(&mut self, choices: &mut impl Choices) {
         let end = match choices.below(6) {
-            0 | 1 if self.has_crashes => Event::Crash,
+            0 | 1 if self.has_crashes => Event::Crash {
+                kept: choices.one_of(&[0, 0, 1, 2, 3, 5, 8, u8::MAX]),
+            },
             2 if self.has_crashes => Event::Move,
             _ => Event::Kill {
                 slot: a_slot(choices),
@@ -545,7 +547,10 @@ impl fmt::Display for Event {
             }
             Self::Pass { seconds } => write!(f, "{seconds} seconds go by"),
             Self::Kill { slot } => write!(f, "process {slot} is killed"),
-            Self::Crash => f.write_str("the machine crashes"),
+            Self::Crash { kept } => write!(
+                f,
+                "the machine crashes and keeps {kept} commits that were not durable"
+            ),
             Self::Move => f.write_str("the store is moved elsewhere"),
         }
     }

@@ -41,9 +41,9 @@ pub(crate) struct RowChange {
 const LOCKED: &[u8] = b"generations";
 
 impl Stage {
-    /// The end of the machine: what is not durable is lost.
-    pub(crate) fn crash(&self) {
-        self.inner.crash();
+    /// The end of the machine: what is not durable is lost, but for the first `kept` commits.
+    pub(crate) fn crash(&self, kept: u8) {
+        self.inner.crash_keeping(kept.into());
     }
 
     /// The data is somewhere else from now on.

@@ -228,8 +228,8 @@ impl<'t> World<'t> {
                 self.model.check_claims(self.now);
             }
             Event::Kill { slot } => self.kill(slot)?,
-            Event::Crash => {
-                self.stage.crash();
+            Event::Crash { kept } => {
+                self.stage.crash(kept);
                 self.end_all()?;
                 self.model.crashed(&self.contents)?;
             }
@@ -692,7 +692,9 @@ fn perform(
                 }
             }
         }
-        Operation::Claim => Answer::Claimed(Queue::new(store).claim(&manager.lease()?, now)?),
+        Operation::Claim => {
+            Answer::Claimed(Queue::new(store).claim(&manager.lease()?, &policy(), now)?)
+        }
         Operation::End(ending) => {
             let claim = claim.expect("taken before");
             Answer::Ended(end_claim(manager, claim, ending, now)?)

@@ -110,6 +110,14 @@ fn in_words(event: &Event) -> String {
             let attempts = counted(*attempts, "attempt", "attempts");
             format!("{course} was put into quarantine after {attempts}: {error}")
         }
+        Event::Restored { made_at, courses } => {
+            let courses = counted(*courses, "course", "courses");
+            let made_at = to_the_second(*made_at);
+            format!(
+                "the store was restored from a backup of {made_at}, with {courses}; no gate is open"
+            )
+        }
+        Event::Repaired { what } => format!("damaged control data was repaired: {what}"),
     }
 }
 
@@ -136,6 +144,9 @@ struct EventAnswer<'a> {
     min_reader: Option<MinReader>,
     #[serde(skip_serializing_if = "Option::is_none")]
     courses: Option<u64>,
+    /// When the backup was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_at: Option<Timestamp>,
     /// The worker that is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     expired: Option<&'a str>,
@@ -240,6 +251,16 @@ impl<'a> EventAnswer<'a> {
                 course_key: Some(course),
                 attempts: Some(*attempts),
                 error: Some(error),
+                ..nothing
+            },
+            Event::Restored { made_at, courses } => Self {
+                event: "restored",
+                made_at: Some(*made_at),
+                courses: Some(*courses),
+                ..nothing
+            },
+            Event::Repaired { .. } => Self {
+                event: "repaired",
                 ..nothing
             },
         }

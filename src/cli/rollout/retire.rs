@@ -1,7 +1,5 @@
 //! `rollout retire`: a transformer's data goes for good.
 
-use std::io::{self, BufRead, IsTerminal};
-
 use clap::Args;
 use serde::Serialize;
 
@@ -65,20 +63,18 @@ impl Retire {
     }
 
     fn is_meant(&self, courses: usize, output: &Output) -> Result<bool, Failure> {
-        if !io::stdin().is_terminal() {
-            return Err(Failure::usage(
-                "it deletes data: --yes says that this is meant",
-            ));
-        }
         let courses = counted(courses, "course", "courses");
-        output.notice(&format!(
+        let question = format!(
             "All data of {} goes for good, in {courses}, and the name is never used again. Type yes \
              to go on:",
             self.transformer
-        ));
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        Ok(answer.trim() == "yes")
+        );
+        match output.ask(&question)? {
+            Some(answer) => Ok(answer.trim() == "yes"),
+            None => Err(Failure::usage(
+                "it deletes data: --yes says that this is meant",
+            )),
+        }
     }
 
     fn tell(&self, retired: &Retired, output: &mut Output) -> Result<(), Failure> {

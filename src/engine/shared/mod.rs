@@ -300,7 +300,7 @@ impl Engine for SharedEngine {
                 };
                 match items.receive(connection, reply) {
                     Ok(()) => Box::new(items),
-                    Err(error) => Box::new(iter::once(Err(error))),
+                    Err(error) => Box::new(iter::once(Err(error)).chain(items)),
                 }
             }
             Err(error) => Box::new(iter::once(Err(error))),
@@ -386,6 +386,11 @@ impl Items<'_> {
                     Rest::Nothing => self.engine.keep(connection),
                 }
                 Ok(())
+            }
+            // An owner whose scan has ended with it says so.
+            Reply::Failed(error) if error.kind() == ErrorKind::Damaged => {
+                self.connection = Some(connection);
+                Err(error)
             }
             Reply::Failed(error) => {
                 self.engine.keep(connection);

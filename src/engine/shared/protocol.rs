@@ -258,7 +258,7 @@ fn read_array<const LEN: usize>(from: &mut impl Read) -> io::Result<[u8; LEN]> {
 
 /// In the order of their numbers, which never change. A kind that is not here is told as
 /// [`ErrorKind::Storage`]; engines have few.
-const KINDS: [ErrorKind; 8] = [
+const KINDS: [ErrorKind; 9] = [
     ErrorKind::Storage,
     ErrorKind::InvalidKey,
     ErrorKind::LimitExceeded,
@@ -267,6 +267,7 @@ const KINDS: [ErrorKind; 8] = [
     ErrorKind::TooNew,
     ErrorKind::Damaged,
     ErrorKind::NotFound,
+    ErrorKind::NoRoom,
 ];
 
 /// A message that is being written, after room for its length.

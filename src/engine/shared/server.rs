@@ -6,7 +6,6 @@
 //! one relies on.
 
 use std::io::{self, BufReader, Write};
-use std::iter;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -15,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use std::{iter, mem};
 
 use super::super::{CommitOutcome, Durability, Engine, Scan};
 use super::protocol::{Answer, Greeting, PROTOCOL, Reply, Request, Rest, read_message};
@@ -101,7 +101,7 @@ impl Drop for Server {
         if let Some(accepting) = self.accepting.take_if(|_| is_woken) {
             let _ = accepting.join();
         }
-        let visits = std::mem::take(&mut *lock(&self.visits));
+        let visits = mem::take(&mut *lock(&self.visits));
         // Every request that was sent still gets its reply.
         for visit in &visits {
             let _ = visit.stream.shutdown(Shutdown::Read);
@@ -233,7 +233,8 @@ fn next_items(scan: &mut Scan<'_>, max_bytes: usize) -> Result<Reply> {
             Some(Err(error)) if items.is_empty() => return Err(error),
             Some(Err(error)) => {
                 // After what was found before it.
-                *scan = Box::new(iter::once(Err(error)));
+                let rest = mem::replace(scan, Box::new(iter::empty()));
+                *scan = Box::new(iter::once(Err(error)).chain(rest));
                 break;
             }
         }

@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
@@ -11,16 +10,18 @@ use std::rc::Rc;
 use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 
+use super::beneath::open_file;
 use super::fatal::{Fatal, FatalKind};
 use super::limits::{Limits, limit_exceeded};
 use super::path;
-use super::source::{Content, Source, refused, shallowest_root};
+use super::source::{Content, Source, no_source, refused, shallowest_root};
 use crate::error::{Error, Result};
 use crate::modulestore::{Problem, ProblemKind};
 
 /// Reads the course in the archive at `place`.
 pub(super) fn open(place: &Path, limits: &Limits) -> Result<Source> {
-    let file = File::open(place).map_err(|error| refused(place, error))?;
+    let file = open_file(place).map_err(|error| refused(place, error))?;
+    let file = file.ok_or_else(|| no_source(place))?;
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     let name = name.trim_end_matches(".gz").trim_end_matches(".tar");
     read(BufReader::new(file), name.trim_end_matches(".tgz"), limits)
@@ -32,7 +33,9 @@ fn read(compressed: impl io::BufRead, name: &str, limits: &Limits) -> Result<Sou
         files: BTreeMap::new(),
         links: HashMap::new(),
         seen: 0,
+        expanded_bytes: 0,
         total_bytes: 0,
+        followed_bytes: Cell::new(0),
         warnings: Vec::new(),
     };
     members.read_all(MultiGzDecoder::new(compressed))?;
@@ -53,7 +56,11 @@ struct Members<'a> {
     files: BTreeMap<String, Content>,
     links: HashMap<String, Link>,
     seen: usize,
+    /// Of all members, by their own account: what a sparse one lacks is never inflated.
+    expanded_bytes: u64,
     total_bytes: u64,
+    /// Names that were looked up to follow links.
+    followed_bytes: Cell<u64>,
     warnings: Vec<Problem>,
 }
 
@@ -90,7 +97,9 @@ impl Members<'_> {
                 return Err(limit_exceeded("the number of members", self.limits.members));
             }
             let size = entry.size();
-            let unpacked = meter.total().saturating_add(size);
+            self.expanded_bytes = self.expanded_bytes.saturating_add(size);
+            let inflated = meter.total().saturating_add(size);
+            let unpacked = inflated.max(self.expanded_bytes);
             if unpacked > self.limits.unpacked_bytes {
                 let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
                 let what = format!("the archive, unpacked to the end of {name:?},");
@@ -161,6 +170,10 @@ impl Members<'_> {
 
     fn take_link<R: Read>(&mut self, name: String, entry: &tar::Entry<'_, R>) -> Result<()> {
         let target = entry.link_name_bytes().unwrap_or_default();
+        if target.len() > path::MAX_BYTES {
+            let what = "the target of a link in bytes";
+            return Err(limit_exceeded(what, path::MAX_BYTES));
+        }
         let target = String::from_utf8_lossy(&target);
         let is_hard = entry.header().entry_type() == EntryType::Link;
         let from_top = match path::parent(&name) {
@@ -249,7 +262,7 @@ impl Members<'_> {
             let Some(relative) = inside(name).filter(is_read) else {
                 continue;
             };
-            let Some((target, content)) = self.follow(name) else {
+            let Some((target, content)) = self.follow(name)? else {
                 continue;
             };
             match inside(&target) {
@@ -274,20 +287,22 @@ impl Members<'_> {
     }
 
     /// The file that a name stands for, component by component as a file system would do it.
-    fn follow(&self, name: &str) -> Option<(String, &Content)> {
+    fn follow(&self, name: &str) -> Result<Option<(String, &Content)>> {
         let mut resolved: Vec<String> = Vec::new();
         let mut pending: Vec<String> = name.rsplit('/').map(str::to_owned).collect();
         let mut hops = 0;
         while let Some(component) = pending.pop() {
             match component.as_str() {
                 "" | "." => continue,
-                ".." => {
-                    resolved.pop()?;
-                    continue;
-                }
+                ".." => match resolved.pop() {
+                    Some(_) => continue,
+                    None => return Ok(None),
+                },
                 _ => resolved.push(component),
             }
-            let target = match self.links.get(&resolved.join("/")) {
+            let place = resolved.join("/");
+            self.charge_lookup(place.len())?;
+            let target = match self.links.get(&place) {
                 None => continue,
                 Some(Link::Symbolic(target)) => {
                     resolved.pop();
@@ -300,13 +315,29 @@ impl Members<'_> {
             };
             hops += 1;
             if hops > MAX_HOPS {
-                return None;
+                return Ok(None);
             }
             pending.extend(target.rsplit('/').map(str::to_owned));
         }
         let name = resolved.join("/");
-        let content = self.files.get(&name)?;
-        Some((name, content))
+        let content = self.files.get(&name);
+        Ok(content.map(|content| (name, content)))
+    }
+
+    /// Links that lead to links, all of them by long ways, take time and no room.
+    fn charge_lookup(&self, bytes: usize) -> Result<()> {
+        /// What a look-up costs besides, as so many bytes more.
+        const LOOKUP_BYTES: u64 = 64;
+
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = bytes.saturating_add(LOOKUP_BYTES);
+        let followed = self.followed_bytes.get().saturating_add(bytes);
+        self.followed_bytes.set(followed);
+        if followed > self.limits.total_bytes {
+            let what = "what its links lead through in bytes";
+            return Err(limit_exceeded(what, self.limits.total_bytes));
+        }
+        Ok(())
     }
 }
 
@@ -613,6 +644,88 @@ mod tests {
         bytes.extend_from_slice(&[0; 1024]);
         let error = read(gzip(&bytes).as_slice(), "export", &Limits::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+    }
+
+    /// Each of them was expanded by itself, to be thrown away: five minutes for 30 KB of archive.
+    #[test]
+    fn sparse_members_count_together() {
+        let mut header = Header::new_gnu();
+        header.set_path("course/static/video.mp4").unwrap();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_size(0);
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.set_real_size(1 << 20);
+        gnu.sparse[0].set_offset(1 << 20);
+        gnu.sparse[0].set_length(0);
+        header.set_cksum();
+        let archive = |members: usize| {
+            let mut bytes = tar(&[ROOT]);
+            bytes.truncate(1024);
+            bytes.extend(header.as_bytes().repeat(members));
+            bytes.extend_from_slice(&[0; 1024]);
+            gzip(&bytes)
+        };
+        let limits = Limits {
+            unpacked_bytes: (8 << 20) + 4,
+            ..Limits::default()
+        };
+        assert!(read(archive(8).as_slice(), "export", &limits).is_ok());
+        let error = read(archive(9).as_slice(), "export", &limits).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+    }
+
+    #[test]
+    fn links_by_long_ways_are_not_followed_for_ever() {
+        let long_way = |steps: usize, end: &str| format!("{}{end}", "a/../".repeat(steps));
+        let archive = |steps: usize, links: usize| {
+            let mut builder = tar::Builder::new(Vec::new());
+            let mut header = Header::new_gnu();
+            header.set_size(4);
+            builder
+                .append_data(&mut header, "course.xml", &b"root"[..])
+                .unwrap();
+            for number in 0..links {
+                let mut header = Header::new_gnu();
+                header.set_entry_type(EntryType::Symlink);
+                header.set_size(0);
+                let name = format!("{number}.xml");
+                let end = if number == 0 {
+                    "course.xml"
+                } else {
+                    &*format!("{}.xml", number - 1)
+                };
+                builder
+                    .append_link(&mut header, name, long_way(steps, end))
+                    .unwrap();
+            }
+            gzip(&builder.into_inner().unwrap())
+        };
+        let limits = Limits {
+            total_bytes: 1_000_000,
+            ..Limits::default()
+        };
+        let read = |archive: &[u8]| read(archive, "export", &limits);
+        let source = read(&archive(10, 10)).unwrap();
+        assert_eq!(text(&source, "9.xml").as_deref(), Ok("root"));
+        for (steps, links) in [(100, 30), (2_000, 1)] {
+            let error = read(&archive(steps, links)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+            assert!(error.to_string().contains("link"), "{error}");
+        }
+    }
+
+    #[test]
+    fn members_of_a_compression_that_are_many_or_never_end_are_read_or_refused() {
+        let empty = gzip(&[]);
+        let mut many = empty.repeat(100_000);
+        many.extend(gzip(&tar(&[ROOT])));
+        assert!(read(many.as_slice(), "export", &Limits::default()).is_ok());
+
+        // A name in the header of the compression that has no end.
+        let mut endless = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3];
+        endless.resize(10 << 20, b'a');
+        let error = read(endless.as_slice(), "export", &Limits::default()).unwrap_err();
+        assert_eq!(fatal_kind(&error), Some(FatalKind::BrokenArchive));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::beneath::Beneath;
 use super::limits::{Limits, limit_exceeded};
 use super::path;
 use super::source::{Content, RootFile, Source, no_root, refused, two_roots};
@@ -17,7 +18,7 @@ pub(super) fn open(top: &Path, limits: &Limits) -> Result<Source> {
     let (root, directory) = find_root(top, limits)?;
     let mut reader = Reader {
         root: &directory,
-        canonical_root: fs::canonicalize(&directory).map_err(|error| refused(&directory, error))?,
+        beneath: Beneath::open(&directory).map_err(|error| refused(&directory, error))?,
         limits,
         total_bytes: 0,
         warnings: Vec::new(),
@@ -102,7 +103,7 @@ fn find_root(top: &Path, limits: &Limits) -> Result<(RootFile, PathBuf)> {
 
 struct Reader<'a> {
     root: &'a Path,
-    canonical_root: PathBuf,
+    beneath: Beneath,
     limits: &'a Limits,
     total_bytes: u64,
     warnings: Vec<Problem>,
@@ -133,7 +134,6 @@ impl Reader<'_> {
             }
             for entry in listing.entries {
                 let name = join(&directory, &entry.name);
-                let place = self.root.join(&name);
                 let content = match entry.kind {
                     EntryKind::Directory => {
                         if !path::is_media(&name) {
@@ -142,8 +142,8 @@ impl Reader<'_> {
                         continue;
                     }
                     EntryKind::File | EntryKind::Link if !path::is_read(&name) => None,
-                    EntryKind::File => self.read(&place)?,
-                    EntryKind::Link => self.follow(&place)?,
+                    EntryKind::File => self.read(Path::new(&name))?,
+                    EntryKind::Link => self.follow(&self.root.join(&name))?,
                 };
                 if let Some(content) = content {
                     files.insert(name, content);
@@ -160,20 +160,25 @@ impl Reader<'_> {
             return Ok(None);
         };
         let is_file = fs::symlink_metadata(&target).is_ok_and(|metadata| metadata.is_file());
-        let Ok(relative) = target.strip_prefix(&self.canonical_root) else {
+        let Ok(relative) = target.strip_prefix(self.beneath.root()) else {
             return Ok(is_file.then_some(Content::Outside));
         };
         // The same files as in an archive, which is not searched twice for what a link needs.
         if is_file && relative.to_str().is_some_and(path::may_be_read) {
-            self.read(&target)
+            self.read(relative)
         } else {
             Ok(None)
         }
     }
 
-    /// `None` for a file that is gone since the directory was listed.
-    fn read(&mut self, place: &Path) -> Result<Option<Content>> {
-        match read_file(place, self.limits.file_bytes) {
+    /// `None` for a file that is gone since the directory was listed, or is none any more.
+    fn read(&mut self, relative: &Path) -> Result<Option<Content>> {
+        let file = match self.beneath.file(relative) {
+            Ok(None) => return Ok(None),
+            Ok(Some(file)) => read_file(file, self.limits.file_bytes),
+            Err(error) => Err(error),
+        };
+        match file {
             Ok(Ok(bytes)) => {
                 self.total_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 if self.total_bytes > self.limits.total_bytes {
@@ -203,8 +208,7 @@ impl Reader<'_> {
 }
 
 /// The bytes, or that there are too many.
-fn read_file(place: &Path, limit: u64) -> io::Result<Result<Vec<u8>, Content>> {
-    let file = File::open(place)?;
+fn read_file(file: File, limit: u64) -> io::Result<Result<Vec<u8>, Content>> {
     let length = file.metadata()?.len();
     if length > limit {
         return Ok(Err(Content::TooLong { bytes: length }));

@@ -11,6 +11,7 @@
 
 mod archive;
 mod assembly;
+mod beneath;
 mod body;
 mod dates;
 mod detached;

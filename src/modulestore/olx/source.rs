@@ -70,9 +70,7 @@ impl Source {
         } else if metadata.is_file() {
             archive::open(place, limits)
         } else {
-            // Opening a pipe would wait for a writer.
-            let detail = format!("{} is neither a directory nor a file", place.display());
-            Err(Fatal::new(FatalKind::NoRoot, "", detail).into())
+            Err(no_source(place))
         }
     }
 
@@ -243,6 +241,12 @@ pub(super) fn no_root() -> Fatal {
         "",
         "there is no course.xml and no library.xml",
     )
+}
+
+/// A pipe or a device.
+pub(super) fn no_source(place: &Path) -> Error {
+    let detail = format!("{} is neither a directory nor a file", place.display());
+    Fatal::new(FatalKind::NoRoot, "", detail).into()
 }
 
 pub(super) fn two_roots(first: &str, second: &str) -> Fatal {

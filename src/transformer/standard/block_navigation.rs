@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::block_depth::depths;
+use super::budget::Budget;
 use super::settled;
 use crate::error::Result;
 use crate::field::FieldValue;
@@ -71,6 +72,7 @@ impl Transformer for BlockNavigation {
             return Ok(());
         };
         let (structure, outputs) = transformation.split();
+        let mut budget = Budget::new("the tables of contents");
         let depths = depths(structure);
         // A list is named by the block that it belongs to. What a block hands on to its children
         // is a set of them, shared along chains of only children.
@@ -78,6 +80,11 @@ impl Transformer for BlockNavigation {
         let mut handed_on: Vec<Option<Rc<BTreeSet<_>>>> = vec![None; structure.width()];
         for block in structure.topological(structure.root()) {
             let parents: Vec<_> = structure.parents(block).collect();
+            if parents.len() > 1 {
+                let sets = parents.iter().map(|parent| &handed_on[parent.as_usize()]);
+                let listed = sets.map(|lists| lists.as_ref().map_or(0, |lists| lists.len()));
+                budget.charge(listed.sum())?;
+            }
             let from_parents = united(parents.iter().filter_map(|parent| {
                 let lists = &handed_on[parent.as_usize()];
                 lists.as_ref()
@@ -88,7 +95,10 @@ impl Transformer for BlockNavigation {
             if is_hidden || is_unlisted {
                 continue;
             }
-            let name = FieldValue::String(structure.key(block).to_string());
+            // It stands in as many lists as there are ways to it.
+            let name = structure.key(block).to_string();
+            budget.charge(name.len().saturating_mul(from_parents.len()))?;
+            let name = FieldValue::String(name);
             for list in from_parents.iter() {
                 let list: &mut Option<Vec<_>> = &mut lists[*list];
                 list.get_or_insert_default().push(name.clone());

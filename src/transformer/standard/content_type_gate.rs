@@ -76,7 +76,7 @@ impl Transformer for ContentTypeGate {
                 collected.set(block, ContentTypeGateBlock { group_access });
             }
         }
-        for (block, merged) in merged_access(course, &partitions, &own) {
+        for (block, merged) in merged_access(course, &partitions, &own)? {
             if can_be_gated(&block) {
                 let access = merged.iter().map(|(partition, groups)| {
                     let groups = groups.iter().copied().collect();

@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::Budget;
 use super::grading_policy::grading_policy_hash;
-use super::percolate::percolate;
+use super::percolate::{percolate, try_percolate};
 use super::scoring::{has_score, is_graded, weight};
 use super::settled;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::field::FieldValue;
 use crate::modulestore::Course;
 use crate::structure::BlockIndex;
@@ -84,20 +85,27 @@ impl Transformer for Grades {
             grading_policy_hash: grading_policy_hash(course.grading_policy()),
         };
         let mut collected = Collected::new(course.structure().width(), for_course);
-        let subsections = subsections(course);
+        let subsections = subsections(course)?;
+        let mut budget = Budget::new("the texts");
         let explicit = explicit_graded(course);
         for ((block, subsections), (_, explicit_graded)) in subsections.into_iter().zip(explicit) {
             let field = |name| course.field(block, name);
-            let text = |name| Some(field(name)?.as_str()?.to_owned());
+            // Inherited by any number of blocks.
+            let mut text = |name| {
+                let text = field(name).and_then(FieldValue::as_str);
+                budget.charge(text.map_or(0, str::len))?;
+                Ok::<_, Error>(text.map(str::to_owned))
+            };
+            let (format, show_correctness) = (text("format")?, text("show_correctness")?);
             let has_score = has_score(course, block);
             let max_score = field("max_score").and_then(FieldValue::as_float);
             let data = GradesBlock {
                 due: field("due").and_then(FieldValue::as_date),
-                format: text("format"),
+                format,
                 graded: is_graded(course, block),
                 has_score,
                 weight: weight(course, block),
-                show_correctness: text("show_correctness"),
+                show_correctness,
                 max_score: max_score.filter(|_| has_score),
                 explicit_graded,
                 subsections: subsections.iter().copied().collect(),
@@ -113,9 +121,13 @@ const SUBSECTION: &str = "sequential";
 /// They say whether everything below them is graded, which is inherited and not explicit.
 const NEVER_EXPLICIT: [&str; 3] = ["course", "chapter", SUBSECTION];
 
-fn subsections(course: &Course) -> Vec<(BlockIndex, Rc<BTreeSet<u32>>)> {
+fn subsections(course: &Course) -> Result<Vec<(BlockIndex, Rc<BTreeSet<u32>>)>> {
     let structure = course.structure();
-    percolate(course, |block, parents: &[Rc<BTreeSet<u32>>]| {
+    let mut budget = Budget::new("the subsections");
+    try_percolate(course, |block, parents: &[Rc<BTreeSet<u32>>]| {
+        for parent in parents {
+            budget.charge(parent.len() * size_of::<u32>())?;
+        }
         let mut subsections = match parents {
             [] => Rc::default(),
             [first, ..] => Rc::clone(first),
@@ -128,7 +140,7 @@ fn subsections(course: &Course) -> Vec<(BlockIndex, Rc<BTreeSet<u32>>)> {
         if structure.key(block).block_type() == SUBSECTION {
             Rc::make_mut(&mut subsections).insert(block.get());
         }
-        subsections
+        Ok(subsections)
     })
 }
 

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 
-use super::percolate::percolate;
+use super::budget::Budget;
+use super::percolate::try_percolate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::FieldValue;
 use crate::modulestore::{Course, GroupId, PartitionId, UserPartition};
@@ -62,36 +63,51 @@ pub(super) fn merged_access(
     course: &Course,
     partitions: &[UserPartition],
     own: &[Option<GroupAccess>],
-) -> Vec<(BlockIndex, Rc<MergedAccess>)> {
+) -> Result<Vec<(BlockIndex, Rc<MergedAccess>)>> {
     if partitions.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
+    let partitions: HashSet<_> = partitions.iter().map(|partition| partition.id).collect();
+    let mut budget = Budget::new("the groups");
     let unrestricted = Rc::new(MergedAccess::new());
-    percolate(course, |block, parents: &[Rc<MergedAccess>]| {
+    try_percolate(course, |block, parents: &[Rc<MergedAccess>]| {
+        if parents.len() > 1 {
+            for parent in parents {
+                budget.charge(bytes_of(parent))?;
+            }
+        }
         let above = match parents {
             [] => Rc::clone(&unrestricted),
             [only] => Rc::clone(only),
             [first, others @ ..] => Rc::new(united(first, others)),
         };
         let Some(own) = &own[block.as_usize()] else {
-            return above;
+            budget.charge(bytes_of(&above))?;
+            return Ok(above);
         };
         let mut merged = above;
-        for partition in partitions {
-            let Some(Some(groups)) = own.get(&partition.id) else {
+        for (partition, groups) in own {
+            let Some(groups) = groups.as_ref().filter(|_| partitions.contains(partition)) else {
                 continue;
             };
             if groups.is_empty() {
                 continue;
             }
             let allowed: BTreeSet<_> = groups.iter().copied().collect();
-            let merged = Rc::make_mut(&mut merged).entry(partition.id);
+            let merged = Rc::make_mut(&mut merged).entry(*partition);
             merged
                 .and_modify(|above| above.retain(|group| allowed.contains(group)))
                 .or_insert(allowed);
         }
-        merged
+        // Every block gets a copy of its own in the end.
+        budget.charge(bytes_of(&merged))?;
+        Ok(merged)
     })
+}
+
+fn bytes_of(access: &MergedAccess) -> usize {
+    let groups = access.values().map(|groups| 1 + groups.len());
+    groups.sum::<usize>() * size_of::<GroupId>()
 }
 
 /// A parent that does not restrict a partition opens it to everybody.

@@ -8,6 +8,7 @@ mod access_denied_message_filter;
 mod block_counts;
 mod block_depth;
 mod block_navigation;
+mod budget;
 mod content_type_gate;
 mod effort_estimation;
 mod grades;

@@ -1,5 +1,7 @@
 //! Values that flow from parents to children, down the DAG.
 
+use std::convert::Infallible;
+
 use crate::field::FieldValue;
 use crate::modulestore::Course;
 use crate::structure::BlockIndex;
@@ -11,6 +13,17 @@ pub(super) fn percolate<T: Clone>(
     course: &Course,
     mut merge: impl FnMut(BlockIndex, &[T]) -> T,
 ) -> Vec<(BlockIndex, T)> {
+    let merged = try_percolate(course, |block, parents| {
+        Ok::<_, Infallible>(merge(block, parents))
+    });
+    merged.unwrap_or_else(|never| match never {})
+}
+
+/// The same, with values that may come to be too large.
+pub(super) fn try_percolate<T: Clone, E>(
+    course: &Course,
+    mut merge: impl FnMut(BlockIndex, &[T]) -> Result<T, E>,
+) -> Result<Vec<(BlockIndex, T)>, E> {
     let structure = course.structure();
     let mut merged = vec![None; structure.width()];
     let mut in_order = Vec::with_capacity(structure.len());
@@ -19,11 +32,11 @@ pub(super) fn percolate<T: Clone>(
         let parents = structure.parents(block);
         from_parents.clear();
         from_parents.extend(parents.filter_map(|parent| merged[parent.as_usize()].clone()));
-        let value = merge(block, &from_parents);
+        let value = merge(block, &from_parents)?;
         merged[block.as_usize()] = Some(value.clone());
         in_order.push((block, value));
     }
-    in_order
+    Ok(in_order)
 }
 
 /// A flag that is set by the block itself, or by all of its parents.

@@ -74,16 +74,25 @@ fn filter(structure: &BlockStructure) -> RemovalFilter<'static> {
 pub(super) fn restrict_arms(course: &Course, access: &mut [Option<GroupAccess>]) -> Result<()> {
     let structure = course.structure();
     let partitions = course_partitions(course);
+    // Of several with one number, the first one counts.
+    let mut numbered = HashMap::new();
+    for partition in &partitions {
+        numbered.entry(partition.id).or_insert(partition);
+    }
+    let mut places: HashMap<PartitionId, HashMap<GroupId, usize>> = HashMap::new();
     let is_split_test = |block| structure.key(block).block_type() == SPLIT_TEST;
     let root = structure.root();
     let experiments = structure.topological_where(root, Unyielded::VisitDescendants, is_split_test);
     for experiment in experiments {
         let id = course.field(experiment, "user_partition_id");
         let id = id.and_then(FieldValue::as_int).map(PartitionId::new);
-        let Some(partition) = partitions.iter().find(|partition| Some(partition.id) == id) else {
+        let Some(partition) = id.and_then(|id| numbered.get(&id)) else {
             continue;
         };
-        let groups = groups_of_arms(course, experiment, &partition.groups);
+        let places = places.entry(partition.id);
+        let groups = partition.groups.iter().copied().zip(0..);
+        let places = places.or_insert_with(|| groups.collect());
+        let groups = groups_of_arms(course, experiment, places);
         for arm in structure.children(experiment) {
             let access = match &mut access[arm.as_usize()] {
                 Some(access) => access,
@@ -98,21 +107,24 @@ pub(super) fn restrict_arms(course: &Course, access: &mut [Option<GroupAccess>])
 
 const SPLIT_TEST: &str = "split_test";
 
-/// Of several groups with one arm, the last one counts.
+/// Of several groups with one arm, the last one of the partition counts. Their places in it are
+/// asked for each arm: a partition may have many more groups than an experiment has arms.
 fn groups_of_arms(
     course: &Course,
     experiment: BlockIndex,
-    groups: &[GroupId],
+    places: &HashMap<GroupId, usize>,
 ) -> HashMap<BlockIndex, GroupId> {
     let arms = course.field(experiment, "group_id_to_child");
-    let arms = arms.and_then(FieldValue::as_dict);
-    let arm_of = |group: GroupId| {
-        let arm = arms?.get(&group.to_string())?.as_str()?;
-        let key: UsageKey = arm.parse().ok()?;
-        course.structure().position(&key)
+    let arms = arms.and_then(FieldValue::as_dict).into_iter().flatten();
+    let group_of = |(id, arm): (&String, &FieldValue)| {
+        let group = GroupId::new(id.parse().ok()?);
+        // Not "07".
+        let place = *places.get(&group).filter(|_| group.to_string() == *id)?;
+        let key: UsageKey = arm.as_str()?.parse().ok()?;
+        Some((place, course.structure().position(&key)?, group))
     };
-    let groups = groups.iter();
-    groups
-        .filter_map(|group| Some((arm_of(*group)?, *group)))
-        .collect()
+    let mut groups: Vec<_> = arms.filter_map(group_of).collect();
+    groups.sort_unstable_by_key(|(place, ..)| *place);
+    let groups = groups.into_iter();
+    groups.map(|(_, arm, group)| (arm, group)).collect()
 }

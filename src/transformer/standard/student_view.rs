@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::Budget;
 use super::settled;
 use crate::error::Result;
 use crate::field::{FieldMap, FieldValue};
@@ -67,27 +68,38 @@ impl StudentView {
         Self { pages: Pages::Told }
     }
 
-    fn data(self, course: &Course, block: BlockIndex) -> Option<FieldMap> {
+    fn data(
+        self,
+        course: &Course,
+        block: BlockIndex,
+        budget: &mut Budget,
+    ) -> Result<Option<FieldMap>> {
         let text = |value: &str| FieldValue::String(value.to_owned());
         let entries = match course.structure().key(block).block_type() {
             PAGE => match self.pages {
-                Pages::Withheld => return None,
+                Pages::Withheld => return Ok(None),
                 Pages::Told => vec![
                     ("enabled", FieldValue::Bool(true)),
-                    ("html", FieldValue::String(page(course, block))),
+                    ("html", FieldValue::String(page(course, block, budget)?)),
                 ],
             },
             "discussion" => {
                 let topic = course.field(block, "discussion_id");
-                vec![("topic_id", text(topic.and_then(FieldValue::as_str)?))]
+                let Some(topic) = topic.and_then(FieldValue::as_str) else {
+                    return Ok(None);
+                };
+                vec![("topic_id", text(topic))]
             }
             "video" => {
-                let only_on_web = course.field(block, "only_on_web")?.as_bool()?;
-                only_on_web.then(|| vec![("only_on_web", FieldValue::Bool(true))])?
+                let only_on_web = course.field(block, "only_on_web");
+                if only_on_web.and_then(FieldValue::as_bool) != Some(true) {
+                    return Ok(None);
+                }
+                vec![("only_on_web", FieldValue::Bool(true))]
             }
-            _ => return None,
+            _ => return Ok(None),
         };
-        Some(named(entries))
+        Ok(Some(named(entries)))
     }
 }
 
@@ -110,11 +122,12 @@ impl Transformer for StudentView {
     fn collect(&self, course: &Course) -> Result<Collected<StudentViewBlock, ()>> {
         let structure = course.structure();
         let mut collected = Collected::new(structure.width(), ());
+        let mut budget = Budget::new("the texts");
         for block in structure.blocks() {
             let block_type = structure.key(block).block_type();
             let data = StudentViewBlock {
                 student_view_multi_device: MULTI_DEVICE.contains(&block_type),
-                student_view_data: self.data(course, block),
+                student_view_data: self.data(course, block, &mut budget)?,
             };
             collected.set(block, data);
         }
@@ -165,10 +178,16 @@ fn named(entries: Vec<(&str, FieldValue)>) -> FieldMap {
         .collect()
 }
 
-/// What stands for the learner is left as it is: nobody is there while a course is collected.
-fn page(course: &Course, block: BlockIndex) -> String {
-    match course.block(block).map(|block| &block.body) {
-        None | Some(Body::None) => String::new(),
-        Some(Body::Text { text, .. }) => text.replace("%%COURSE_ID%%", &course.key().to_string()),
-    }
+/// What stands for the learner is left as it is: nobody is there while a course is collected. What
+/// stands for the course may stand there any number of times.
+fn page(course: &Course, block: BlockIndex, budget: &mut Budget) -> Result<String> {
+    const COURSE: &str = "%%COURSE_ID%%";
+
+    let Some(Body::Text { text, .. }) = course.block(block).map(|block| &block.body) else {
+        return Ok(String::new());
+    };
+    let key = course.key().to_string();
+    let keys = text.matches(COURSE).count().saturating_mul(key.len());
+    budget.charge(text.len().saturating_add(keys))?;
+    Ok(text.replace(COURSE, &key))
 }

@@ -1,7 +1,10 @@
 //! `user_partitions`: what only some groups of learners may see.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::budget::Budget;
 use super::group_access::{MergedAccess, active_partitions, merged_access, own_access};
 use super::settled;
 use super::split_test::remove_split_tests;
@@ -82,7 +85,7 @@ impl Transformer for UserPartitions {
         course: &Course,
     ) -> Result<Collected<UserPartitionsBlock, UserPartitionsCourse>> {
         let partitions = active_partitions(course);
-        let merged = merged_access(course, &partitions, &own_access(course)?);
+        let merged = merged_access(course, &partitions, &own_access(course)?)?;
         let user_partitions = partitions.into_iter().map(|partition| StoredPartition {
             id: partition.id,
             name: partition.name,
@@ -120,13 +123,22 @@ impl Transformer for UserPartitions {
             Some(course) => doors(&course.user_partitions, transformation.user()),
             None => Vec::new(),
         };
+        // Those that a block does not name are not asked: there may be many of either.
+        let places = doors.iter().map(|door| door.partition.id).zip(0_usize..);
+        let place_of: HashMap<_, _> = places.collect();
+        let mut budget = Budget::new("the reasons for denying");
+        let mut exceeded = None;
         let mut told = Vec::new();
         let denied = |block: BlockIndex| {
             // A block of which nothing is known is not shown.
             let Some(data) = data.block(block) else {
                 return true;
             };
-            let mut closed = doors.iter().filter(|door| door.is_closed(data));
+            let places = data.merged_group_access.keys();
+            let mut places: Vec<_> = places.filter_map(|id| place_of.get(id).copied()).collect();
+            places.sort_unstable();
+            let restricting = places.into_iter().filter_map(|place| doors.get(place));
+            let mut closed = restricting.filter(|door| door.is_closed(data));
             let Some(first) = closed.next() else {
                 return false;
             };
@@ -134,12 +146,20 @@ impl Transformer for UserPartitions {
             let Some(message) = messages.find_map(|door| door.message.clone()) else {
                 return true;
             };
-            told.push((block, first.partition.name.clone(), message));
+            let name = &first.partition.name;
+            if let Err(error) = budget.charge(name.len() + message.len()) {
+                exceeded = Some(error);
+                return true;
+            }
+            told.push((block, name.clone(), message));
             false
         };
         let filter = RemovalFilter::new(Descendants::Remove, denied);
         let structure = transformation.structure_mut();
         structure.remove_where(Unyielded::SkipDescendants, &mut [filter])?;
+        if let Some(error) = exceeded {
+            return Err(error);
+        }
         let outputs = transformation.outputs_mut();
         for (block, reason, message) in told {
             let reasons = outputs.field_overrides(DENIAL_REASON);
