@@ -122,7 +122,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Crates that only some files may name.
 const NAMED_IN: &[(&str, &[&str])] = &[
     // In engine/mod.rs it is the name of our own module.
-    ("sled::", &["src/engine/sled.rs", "src/engine/mod.rs"]),
+    ("sled::", &["src/engine/sled/", "src/engine/mod.rs"]),
     ("bincode::", &["src/record/codec.rs"]),
     ("lz4_flex::", &["src/record/compression.rs"]),
     ("roxmltree::", &["src/modulestore/olx/"]),

@@ -10,15 +10,12 @@ mod create;
 mod directory;
 mod disk;
 mod memory;
-mod seal;
 #[cfg(unix)]
 mod shared;
 #[cfg(not(unix))]
 #[path = "shared/exclusive.rs"]
 mod shared;
 mod sled;
-mod survey;
-mod tail;
 mod undo;
 
 use std::borrow::Cow;

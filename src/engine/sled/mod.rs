@@ -1,41 +1,52 @@
-//! sled as an [`Engine`]. The only module that names sled; it must not know what it stores.
+//! sled as an [`Engine`]. The only folder that names sled; it must not know what it stores.
 //!
 //! What sled 0.34 does not do itself is done here: one owner with a name, a refusal to touch
 //! what is newer or foreign, durability beyond the end of the process, and noticing what was lost.
 
+mod examined;
+mod failure;
+mod files;
+mod handles;
+mod items;
+mod log;
+mod prepared;
+mod seal;
+mod survey;
+mod tail;
+mod transactions;
+
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 use std::{fmt, io, mem};
 
-use sled::transaction::{
-    ConflictableTransactionError, ConflictableTransactionResult, TransactionError, Transactional,
-    TransactionalTree, UnabortableTransactionError,
-};
-use sled::{Db, IVec, Tree};
+use sled::IVec;
+use sled::transaction::{TransactionError, Transactional};
 
-use super::acknowledged::Acknowledged;
-use super::directory::{
-    DATA, Directory, create_inside, identity, private_file, sync_directory, unusable,
+use self::examined::{Examined, examine, seal_closed};
+use self::failure::{Failure, guarded};
+use self::files::{Durable, remove_unfinished, wait_until_closed, wait_until_unlocked};
+use self::handles::Handles;
+use self::items::Items;
+use self::log::LOG;
+use self::prepared::{
+    Abort, COUNTS, Prepared, Purpose, ROOM_FOR_BUFFERS, ROOM_FOR_LITTLE, Refused,
 };
-use super::disk::{Disk, Use, expect_room_at, is_lack_of_files, is_lack_of_room, patiently};
-use super::seal::{Seal, Sealed};
-use super::survey::{self, Survey};
-use super::tail;
+use self::seal::{Seal, Sealed};
+use self::transactions::Transactions;
+use super::acknowledged::Acknowledged;
+use super::directory::{DATA, Directory, create_inside, identity, unusable};
+use super::disk::{Disk, Use, expect_room_at, is_lack_of_room};
 use super::undo::{Found, OldValue, UndoJournal};
 use super::{
-    Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Expected, Item, Key, Scan,
-    Space, Value, joined,
+    Bytes as ValueBytes, Commit, CommitOutcome, Durability, Engine, Key, Scan, Space, Value, joined,
 };
 use crate::concat::ROOM;
-use crate::error::{Error, ErrorKind, Result, panic_text};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What a value of sled is.
 pub(super) type Bytes = IVec;
@@ -54,20 +65,6 @@ pub(super) type Bytes = IVec;
 /// | 2 MiB | 1.4 × | 3.4 × | 120 | 1.1 s |
 /// | 8 MiB | 1.6 × | 4.6 × | 2 | 4 s |
 const SEGMENT_BYTES: usize = 512 << 10;
-
-/// In [`DATA`].
-const LOG: &str = "db";
-
-/// Where sled keeps the size of its segments and its version, which never differ here.
-const CONFIGURATION: &str = "conf";
-
-/// Where sled counts the commits, in a tree of its own.
-const COMMITS: &[u8] = b"commits";
-
-/// How often, and how long each time, to wait for sled to let go of its files: 10 s in all. Its
-/// threads hold them for some 0.1 s after the last handle is gone.
-const CLOSING_WAITS: u32 = 5_000;
-const CLOSING_WAIT: Duration = Duration::from_millis(2);
 
 /// How much sled may have written to its log since that was last brought to the disk, as
 /// [`Prepared::log_bytes`] estimates it. The next commit is preceded by a sync where there would be
@@ -92,22 +89,6 @@ const GROUP_YIELDS: u32 = 32;
 
 /// How long a flush may take that is to tell whether sled still writes.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How much room there must be on the disk, so that sled itself is never refused: for what waits in
-/// its buffers; for a commit that only deletes, since pages that become small are united; for one
-/// of some [`LITTLE`] bytes, such as leases and tasks; and for any other one, `ROOM_FACTOR` times
-/// its bytes besides, since whole pages are written anew with their neighbours and divided. Those
-/// that come first leave room for those before them: what an operator does about a full disk has
-/// room longer than what fills it.
-///
-/// Measured on file systems of 18 to 58 MiB that were filled up over and over, by commits of up to
-/// 11 × 128 KiB and by others: `tests/full_disk.rs`.
-const ROOM_FOR_BUFFERS: u64 = 1 << 20;
-const ROOM_FOR_DELETING: u64 = 4 << 20;
-const ROOM_FOR_LITTLE: u64 = 6 << 20;
-const ROOM_FOR_MORE: u64 = 8 << 20;
-const ROOM_FACTOR: u64 = 8;
-const LITTLE: u64 = 64 << 10;
 
 const WAY_OUT: &str = "restore a backup, or import the courses, into a new directory";
 
@@ -224,58 +205,6 @@ pub struct SledEngine {
     directory: Directory,
 }
 
-/// Tells readers whether what they saw may be half of a transaction that failed, without making
-/// them wait where none was under way.
-#[derive(Debug, Default)]
-struct Transactions {
-    /// Odd while a transaction is under way.
-    count: AtomicU64,
-    /// Held for writing meanwhile, and until `has_stopped` tells what became of it.
-    under_way: RwLock<()>,
-}
-
-struct Handles {
-    records: Tree,
-    courses: Tree,
-    control: Tree,
-    counts: Tree,
-    db: Db,
-}
-
-/// What is on the disk.
-#[derive(Debug)]
-struct Durable {
-    /// The number of the last commit that is.
-    count: u64,
-    files: Files,
-    acknowledged: Acknowledged,
-}
-
-/// sled's files, which it does not sync itself.
-#[derive(Debug)]
-struct Files {
-    log: File,
-    blobs: PathBuf,
-    synced_blobs: HashSet<OsString>,
-}
-
-/// What a call to sled can come to other than its result.
-enum Failure {
-    Sled(sled::Error),
-    Panic(String),
-}
-
-/// Why a transaction ends without writing.
-enum Abort {
-    Refused(Refused),
-    Unreadable(sled::Error),
-}
-
-/// The first precondition that was not met.
-struct Refused {
-    precondition: usize,
-}
-
 impl Default for SledOptions {
     /// A cache of 256 MiB.
     fn default() -> Self {
@@ -322,7 +251,11 @@ impl SledEngine {
         let acknowledged = Acknowledged::open(path).map_err(refused)?;
         let count_before = acknowledged.count();
         let seal = Seal::new(path);
-        let (aside, opening) = examine(path, &data, &seal, &acknowledged)?;
+        let Examined {
+            aside,
+            lost: lost_blob,
+            opening,
+        } = examine(path, &data, &seal, &acknowledged)?;
         let (journal, unfinished) = UndoJournal::open(path).map_err(refused)?;
         if !data.join(LOG).exists() {
             // sled would leave parts of itself behind.
@@ -332,7 +265,7 @@ impl SledEngine {
         // sled notes what it has read as safe, and builds on it.
         let mut durable = Durable::open(path, &data, acknowledged).map_err(refused)?;
         durable.files.sync_all(&data).map_err(refused)?;
-        let ended = durable.files.end_before_what_was_lost(&data);
+        let ended = lost_blob.map_or(Ok(()), |blob| tail::end_before(&blob));
         ended.map_err(|error| unusable(path, "cannot be read", error))?;
         let opened = aside.while_away(|| match guarded(|| Handles::open(&data, options)) {
             // It writes a snapshot first, and takes the old one away then.
@@ -636,17 +569,7 @@ impl Engine for SledEngine {
 
     fn scan(&self, space: Space, partition: Option<&[u8]>) -> Scan<'_> {
         let prefix = partition.map_or(Ok(Vec::new()), |partition| joined(partition, b""));
-        let items = prefix.and_then(|prefix| {
-            let rest = self.read(|handles| Ok(handles.tree(space).scan_prefix(&prefix)))?;
-            Ok(Items {
-                engine: self,
-                space,
-                prefix,
-                last: None,
-                damages: 0,
-                rest: Rest::Items(Box::new(rest)),
-            })
-        });
+        let items = prefix.and_then(|prefix| Items::new(self, space, prefix));
         match items {
             Ok(items) => Box::new(items),
             Err(error) => Box::new(std::iter::once(Err(error))),
@@ -731,568 +654,10 @@ impl Drop for SledEngine {
     }
 }
 
-impl Transactions {
-    /// To be held until it is known what became of the transaction.
-    fn begin(&self) -> impl Drop {
-        struct UnderWay<'a> {
-            transactions: &'a Transactions,
-            _guard: RwLockWriteGuard<'a, ()>,
-        }
-        impl Drop for UnderWay<'_> {
-            fn drop(&mut self) {
-                self.transactions.count.fetch_add(1, Ordering::AcqRel);
-            }
-        }
-        let guard = self.under_way.write();
-        let guard = guard.unwrap_or_else(PoisonError::into_inner);
-        self.count.fetch_add(1, Ordering::AcqRel);
-        UnderWay {
-            transactions: self,
-            _guard: guard,
-        }
-    }
-
-    fn count(&self) -> u64 {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// Whether no transaction has been under way since the count was `before`. Whoever saw what
-    /// a transaction wrote sees its count, too: it was counted first.
-    fn none_since(&self, before: u64) -> bool {
-        before.is_multiple_of(2) && self.count() == before
-    }
-
-    /// Waits for the end of the transaction that is under way, if there is one.
-    fn wait(&self) {
-        drop(self.under_way.read());
-    }
-}
-
-impl Handles {
-    fn open(data: &Path, options: &SledOptions) -> sled::Result<(Self, u64)> {
-        let db = sled::Config::new()
-            .path(data)
-            .segment_size(SEGMENT_BYTES)
-            .cache_capacity(options.cache_bytes)
-            // Its thread does not keep the log smaller (2.5 × with and without, rewriting all
-            // eight times), and its writes would come at times of its own choosing.
-            .flush_every_ms(None)
-            .open()?;
-        let handles = Self {
-            records: db.open_tree("records")?,
-            courses: db.open_tree("courses")?,
-            control: db.open_tree("control")?,
-            counts: db.open_tree("counts")?,
-            db,
-        };
-        let count = parse_count(handles.counts.get(COMMITS)?.as_ref())?;
-        Ok((handles, count))
-    }
-
-    fn tree(&self, space: Space) -> &Tree {
-        match space {
-            Space::Records => &self.records,
-            Space::Courses => &self.courses,
-            Space::Control => &self.control,
-        }
-    }
-
-    fn all_of(&self, map: Map) -> Option<&Tree> {
-        let (records, courses, control, counts) = self.all();
-        [records, courses, control, counts]
-            .get(usize::from(map))
-            .copied()
-    }
-
-    fn all(&self) -> (&Tree, &Tree, &Tree, &Tree) {
-        (&self.records, &self.courses, &self.control, &self.counts)
-    }
-}
-
-impl Durable {
-    fn open(path: &Path, data: &Path, acknowledged: Acknowledged) -> io::Result<Self> {
-        let files = Files::open(data)?;
-        sync_directory(path)?;
-        Ok(Self {
-            count: 0,
-            files,
-            acknowledged,
-        })
-    }
-
-    /// To be called when sled has written the first `count` commits to its files.
-    fn advance(&mut self, count: u64) -> io::Result<()> {
-        self.files.sync_log()?;
-        self.acknowledged.record(count)?;
-        self.count = count;
-        Ok(())
-    }
-}
-
-impl Files {
-    /// sled would make what is missing of them itself.
-    fn open(data: &Path) -> io::Result<Self> {
-        let blobs = data.join("blobs");
-        fs::create_dir_all(&blobs)?;
-        Ok(Self {
-            log: private_file().truncate(false).open(data.join(LOG))?,
-            blobs,
-            synced_blobs: HashSet::new(),
-        })
-    }
-
-    fn end_before_what_was_lost(&mut self, data: &Path) -> io::Result<()> {
-        tail::end_before_what_was_lost(&mut self.log, data, &self.blobs, SEGMENT_BYTES)
-    }
-
-    /// Everything that is in the files becomes durable, whoever wrote it.
-    fn sync_all(&mut self, data: &Path) -> io::Result<()> {
-        match OpenOptions::new()
-            .write(true)
-            .open(data.join(CONFIGURATION))
-        {
-            Ok(configuration) => configuration.sync_all()?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        self.sync_blobs()?;
-        self.sync_log()?;
-        sync_directory(data)
-    }
-
-    /// The files of large values that are there.
-    fn sync_blobs(&mut self) -> io::Result<()> {
-        let mut present = HashSet::new();
-        for blob in patiently(|| fs::read_dir(&self.blobs))? {
-            present.insert(blob?.file_name());
-        }
-        let mut has_new = false;
-        for name in present.difference(&self.synced_blobs) {
-            let path = self.blobs.join(name);
-            if is_something_else(&path) {
-                continue;
-            }
-            // Opened for writing, since not every system syncs a file that is only read.
-            match patiently(|| OpenOptions::new().write(true).open(&path)) {
-                Ok(blob) => blob.sync_data()?,
-                // sled has replaced it meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-            has_new = true;
-        }
-        if has_new {
-            patiently(|| sync_directory(&self.blobs))?;
-        }
-        self.synced_blobs = present;
-        Ok(())
-    }
-
-    fn sync_log(&self) -> io::Result<()> {
-        self.log.sync_data()
-    }
-}
-
-/// Whatever is neither a file nor gone was not put there by sled.
-fn is_something_else(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file())
-}
-
-/// A commit as sled wants it, since sled may run it more than once.
-struct Prepared<'a> {
-    purpose: Purpose,
-    preconditions: Vec<(Map, Vec<u8>, &'a Expected)>,
-    writes: Vec<(Map, IVec, Option<IVec>)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Commit,
-    /// The journal has what it takes, until it has succeeded.
-    TakeBack,
-}
-
-/// One of sled's trees: those of the spaces, and the count of commits.
-type Map = u8;
-
-const COUNTS: Map = 3;
-
-fn map_of(space: Space) -> Map {
-    match space {
-        Space::Records => 0,
-        Space::Courses => 1,
-        Space::Control => 2,
-    }
-}
-
-impl<'a> Prepared<'a> {
-    fn new(partition: &[u8], commit: &'a Commit) -> Result<Self> {
-        // Also where there is nothing to check or to write.
-        joined(partition, b"")?;
-        let preconditions = commit.preconditions().iter().map(|required| {
-            let key = joined(partition, &required.name)?;
-            Ok((map_of(required.space), key, &required.expected))
-        });
-        let writes = commit.writes().iter().map(|write| {
-            let key = joined(partition, &write.name)?;
-            let value = write.value.as_deref().map(IVec::from);
-            Ok((map_of(write.space), key.into(), value))
-        });
-        Ok(Self {
-            purpose: Purpose::Commit,
-            preconditions: preconditions.collect::<Result<_>>()?,
-            writes: writes.collect::<Result<_>>()?,
-        })
-    }
-
-    /// What sled may write for it, roughly. It notes each value, and writes one page of 16 values
-    /// anew for every ten notes; and while it empties a segment, it moves one page with each note.
-    fn log_bytes(&self, longest: &[AtomicU64; 4]) -> u64 {
-        let notes = self.writes.iter().map(|(map, key, value)| {
-            let value = value.as_ref().map_or(0, |value| value.len());
-            let longest = longest.get(usize::from(*map));
-            let longest = longest.map_or(0, |longest| longest.load(Ordering::Acquire));
-            (key.len() + value) as u64 + 2 * longest
-        });
-        notes.sum()
-    }
-
-    /// What is to be written, in bytes, the number of the commit included.
-    fn bytes(&self) -> u64 {
-        let sizes = self.writes.iter().map(|(_, key, value)| {
-            let value = value.as_ref().map_or(0, |value| value.len());
-            (key.len() + value) as u64
-        });
-        sizes.sum::<u64>() + size_of::<u64>() as u64
-    }
-
-    /// How much room there must be for it.
-    fn room(&self) -> u64 {
-        let adds = self.writes.iter().any(|(_, _, value)| value.is_some());
-        match self.bytes() {
-            _ if !adds => ROOM_FOR_DELETING,
-            ..LITTLE => ROOM_FOR_LITTLE,
-            bytes => ROOM_FOR_MORE + ROOM_FACTOR * bytes,
-        }
-    }
-
-    fn undoing(old_values: &[OldValue<Vec<u8>>]) -> Self {
-        let writes = old_values.iter().rev().map(|old| {
-            let value = old.value.as_deref().map(IVec::from);
-            (old.map, IVec::from(old.key.as_slice()), value)
-        });
-        Self {
-            purpose: Purpose::TakeBack,
-            preconditions: Vec::new(),
-            writes: writes.collect(),
-        }
-    }
-
-    /// Returns the number of the commit.
-    fn run(
-        &self,
-        trees: [&TransactionalTree; 4],
-        old_values: &mut Vec<OldValue<IVec>>,
-    ) -> ConflictableTransactionResult<u64, Abort> {
-        old_values.clear();
-        let tree = |map: Map| trees.get(usize::from(map)).ok_or_else(unknown_map);
-        for (precondition, (map, key, expected)) in self.preconditions.iter().enumerate() {
-            let value = tree(*map)?.get(key).map_err(abort)?;
-            if !expected.is_met_by(value.as_deref()) {
-                return Err(ConflictableTransactionError::Abort(Abort::Refused(
-                    Refused { precondition },
-                )));
-            }
-        }
-        for (map, key, value) in &self.writes {
-            old_values.push(write(tree(*map)?, *map, key, value.as_ref())?);
-        }
-        let counts = tree(COUNTS)?;
-        let before = counts.get(COMMITS).map_err(abort)?;
-        let count = parse_count(before.as_ref()).map_err(|error| abort(error.into()))? + 1;
-        let stored = IVec::from(&count.to_le_bytes());
-        old_values.push(write(counts, COUNTS, &COMMITS.into(), Some(&stored))?);
-        Ok(count)
-    }
-}
-
-/// Returns what was there. It is read before anything is written, so that damage is found then.
-fn write(
-    tree: &TransactionalTree,
-    map: Map,
-    key: &IVec,
-    value: Option<&IVec>,
-) -> Result<OldValue<IVec>, ConflictableTransactionError<Abort>> {
-    let old = match value {
-        Some(value) => tree.insert(key, value),
-        None => tree.remove(key),
-    };
-    Ok(OldValue {
-        map,
-        key: key.clone(),
-        value: old.map_err(abort)?,
-    })
-}
-
-/// What a scan has yet to yield.
-struct Items<'a> {
-    engine: &'a SledEngine,
-    space: Space,
-    /// Of every key.
-    prefix: Vec<u8>,
-    /// The key that was yielded last, or before which nothing can be read.
-    last: Option<IVec>,
-    /// How often in a row something could not be read.
-    damages: u32,
-    rest: Rest,
-}
-
-enum Rest {
-    Items(Box<sled::Iter>),
-    /// Behind what cannot be read for this reason. sled would tell it for ever.
-    Beyond(String),
-    Nothing,
-}
-
-/// How many pages in a row may be damaged before a scan ends. A segment has fewer.
-const MAX_DAMAGES: u32 = 4_096;
-
-/// No key that is stored goes on like this.
-const PAST_ALL: [u8; 64] = [0xff; 64];
-
-/// No page begins with a longer key.
-const MAX_BOUND_BYTES: usize = 4_096;
-
-impl Items<'_> {
-    /// Where to go on after what cannot be read, if there is anything.
-    ///
-    /// The keys of a page follow each other, and nothing tells where those of a damaged one end. So
-    /// keys are tried that are farther and farther off, and then what is between the last one with
-    /// which sled failed and the first one with which it did not. For most damage sled tells a
-    /// place, and what is behind it is found exactly; where it does not (a large value whose file
-    /// is gone), a page between two that are damaged alike can be passed over.
-    fn beyond(&self, cause: &str) -> Result<Option<Vec<u8>>> {
-        let last = self.last.as_deref().unwrap_or(&self.prefix);
-        for len in (self.prefix.len()..=last.len()).rev() {
-            let (begin, end) = last.split_at(len);
-            let first = end.first().map_or(Some(0), |byte| byte.checked_add(1));
-            let mut damaged = None;
-            for byte in first.into_iter().flat_map(|first| first..=u8::MAX) {
-                let key = [begin, &[byte]].concat();
-                match damaged {
-                    _ if self.is_damaged(&key, cause)? => damaged = Some(key),
-                    None => return Ok(Some(key)),
-                    Some(damaged) => return self.between(damaged, key, cause).map(Some),
-                }
-            }
-            if let Some(damaged) = damaged {
-                let past_all = [&damaged[..], &PAST_ALL].concat();
-                if !self.is_damaged(&past_all, cause)? {
-                    return self.between(damaged, past_all, cause).map(Some);
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// The first key with which sled does not fail, as it does with `damaged` and not with
-    /// `readable`. No key that is stored is between those that go on like `damaged` and `readable`.
-    fn between(&self, mut damaged: Vec<u8>, mut readable: Vec<u8>, cause: &str) -> Result<Vec<u8>> {
-        while damaged.len() < MAX_BOUND_BYTES
-            && !self.is_damaged(&[&damaged[..], &PAST_ALL].concat(), cause)?
-        {
-            let begin = damaged;
-            let with = |byte: u8| [&begin[..], &[byte]].concat();
-            let (mut low, mut high) = (0, u8::MAX);
-            if !self.is_damaged(&with(low), cause)? {
-                return Ok(with(low));
-            }
-            while high - low > 1 {
-                let middle = low.midpoint(high);
-                if self.is_damaged(&with(middle), cause)? {
-                    low = middle;
-                } else {
-                    high = middle;
-                }
-            }
-            damaged = with(low);
-            if self.is_damaged(&with(high), cause)? {
-                damaged = with(high);
-            } else {
-                readable = with(high);
-            }
-        }
-        Ok(readable)
-    }
-
-    /// Whether nothing can be read from `key` on, for this reason, or has been yielded already.
-    fn is_damaged(&self, key: &[u8], cause: &str) -> Result<bool> {
-        if self.last.as_ref().is_some_and(|last| key <= &**last) {
-            return Ok(true);
-        }
-        let found = self.engine.read(|handles| {
-            let mut items = handles.tree(self.space).range(key..);
-            items.next().transpose().map(|_| ())
-        });
-        match found {
-            Err(error) if error.kind() == ErrorKind::Damaged => Ok(error.chain() == cause),
-            found => found.map(|()| false),
-        }
-    }
-
-    /// The items from a key on.
-    fn from(&self, key: &[u8]) -> Result<sled::Iter> {
-        self.engine.read(|handles| {
-            let tree = handles.tree(self.space);
-            // Our prefixes end with the separator, which is not the highest byte.
-            let end = match self.prefix.split_last() {
-                Some((last, prefix)) => [prefix, &[last.saturating_add(1)]].concat(),
-                None => return Ok(tree.range(key..)),
-            };
-            Ok(tree.range(key..&*end))
-        })
-    }
-
-    fn next_item(&mut self) -> Result<Option<Item>> {
-        if let Rest::Beyond(cause) = &self.rest {
-            let Some(key) = self.beyond(cause)? else {
-                return Ok(None);
-            };
-            self.rest = Rest::Items(Box::new(self.from(&key)?));
-            self.last = Some(key.into());
-        }
-        let Rest::Items(rest) = &mut self.rest else {
-            return Ok(None);
-        };
-        let Some((key, value)) = self.engine.read(|_| rest.next().transpose())? else {
-            return Ok(None);
-        };
-        self.last = Some(key.clone());
-        let item = Item::from_joined(key.into(), value.into());
-        let item = item.ok_or_else(|| {
-            self.engine
-                .failed(Failure::Panic("a key without a partition".into()))
-        })?;
-        Ok(Some(item))
-    }
-}
-
-impl Iterator for Items<'_> {
-    type Item = Result<Item>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let found = self.next_item();
-        match &found {
-            Ok(Some(_)) => self.damages = 0,
-            Err(error) if error.kind() == ErrorKind::Damaged && self.damages < MAX_DAMAGES => {
-                self.damages += 1;
-                self.rest = Rest::Beyond(error.chain());
-            }
-            Ok(None) | Err(_) => self.rest = Rest::Nothing,
-        }
-        found.transpose()
-    }
-}
-
-impl Failure {
-    /// Whether something is there that nobody wrote, or not there that somebody wrote.
-    fn is_damage(&self) -> bool {
-        match self {
-            Self::Panic(_) | Self::Sled(sled::Error::Corruption { .. }) => true,
-            // A file that is missing or too short.
-            Self::Sled(sled::Error::Io(error)) => matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
-            ),
-            Self::Sled(_) => false,
-        }
-    }
-
-    fn is_lack_of_room(&self) -> bool {
-        matches!(self, Self::Sled(sled::Error::Io(error)) if is_lack_of_room(error))
-    }
-
-    fn is_lack_of_files(&self) -> bool {
-        matches!(self, Self::Sled(sled::Error::Io(error)) if is_lack_of_files(error))
-    }
-
-    fn into_error(self, path: &Path, what: &str) -> Error {
-        let display = path.display();
-        let error = if self.is_damage() {
-            let message =
-                format!("the store at {display} {what}: its files are damaged; {WAY_OUT}");
-            Error::new(ErrorKind::Damaged, message)
-        } else if let Self::Sled(sled::Error::Io(error)) = self {
-            return unusable(path, what, error);
-        } else {
-            Error::new(ErrorKind::Storage, format!("the store at {display} {what}"))
-        };
-        self.cause_of(error)
-    }
-
-    fn cause_of(self, error: Error) -> Error {
-        match self {
-            // sled's words are of a backtrace that it does not have.
-            Self::Sled(sled::Error::Corruption { at, .. }) => error.with_source(match at {
-                Some(at) => format!("what sled finds at {at:?} is not what it wrote"),
-                None => "sled finds what it did not write".to_owned(),
-            }),
-            Self::Sled(source) => error.with_source(source),
-            Self::Panic(message) => error.with_source(format!("sled panicked: {message}")),
-        }
-    }
-}
-
 impl From<IVec> for Value {
     fn from(bytes: IVec) -> Self {
         Self(ValueBytes::Sled(bytes))
     }
-}
-
-/// sled panics where it meets what it does not expect.
-fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
-    // What a panic may leave behind is not used any more: handles that are opening are dropped, a
-    // write stops the engine. Reads leave nothing.
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(returned) => returned.map_err(Failure::Sled),
-        Err(panic) => Err(Failure::Panic(
-            panic_text(&*panic)
-                .unwrap_or("without a message")
-                .to_owned(),
-        )),
-    }
-}
-
-fn abort(error: UnabortableTransactionError) -> ConflictableTransactionError<Abort> {
-    match error {
-        UnabortableTransactionError::Storage(error) => {
-            ConflictableTransactionError::Abort(Abort::Unreadable(error))
-        }
-        UnabortableTransactionError::Conflict => ConflictableTransactionError::Conflict,
-    }
-}
-
-fn unknown_map() -> ConflictableTransactionError<Abort> {
-    let error = io::Error::new(io::ErrorKind::InvalidData, "a map that there is not");
-    ConflictableTransactionError::Abort(Abort::Unreadable(error.into()))
-}
-
-fn parse_count(stored: Option<&IVec>) -> sled::Result<u64> {
-    let Some(stored) = stored else {
-        return Ok(0);
-    };
-    let count = stored
-        .first_chunk()
-        .filter(|count| count.len() == stored.len());
-    count
-        .map(|count| u64::from_le_bytes(*count))
-        .ok_or_else(|| {
-            let error = io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a count of commits of a wrong length",
-            );
-            sled::Error::Io(error)
-        })
 }
 
 fn lost(path: &Path, acknowledged: u64, found: u64) -> Error {
@@ -1313,131 +678,6 @@ fn is_outdated(old_values: &[OldValue<Vec<u8>>], count: u64) -> bool {
         before.try_into().ok().map(u64::from_le_bytes)
     });
     before.is_some_and(|before| before.saturating_add(1) < count)
-}
-
-/// Looks at sled's files before sled has them, and refuses what it would take for an older state
-/// without a word, or destroy further. Returns the number of this opening, too.
-fn examine(
-    path: &Path,
-    data: &Path,
-    seal: &Seal,
-    acknowledged: &Acknowledged,
-) -> Result<(Aside, u64)> {
-    let unreadable = |error| unusable(path, "cannot be read", error);
-    let count = Some(acknowledged.count());
-    let survey = Survey::take(data, SEGMENT_BYTES, count).map_err(unreadable)?;
-    let mut damage = survey.damage;
-    let mut opening = acknowledged.opening().unwrap_or(0);
-    if let Some(sealed) = seal.read().map_err(unreadable)? {
-        let is_left = sealed.log.as_ref().is_none_or(|log| *log == survey.log);
-        // A count that is damaged is made up for by a log that is known to be whole.
-        let is_counted = opening == sealed.opening || opening == 0 && sealed.log.is_some();
-        opening = opening.max(sealed.opening);
-        if !is_counted {
-            damage.get_or_insert_with(|| {
-                "its count of commits (COMMITS) is damaged, or an older one".into()
-            });
-        } else if sealed.snapshot != survey.snapshot {
-            damage.get_or_insert_with(|| "its newest snapshot is another one".into());
-        } else if !is_left {
-            damage.get_or_insert_with(|| "its log has changed since it was closed".into());
-        }
-    }
-    if let Some(damage) = damage {
-        let message = format!(
-            "the store at {} has lost something that was written: {damage}; {WAY_OUT}",
-            path.display()
-        );
-        return Err(Error::new(ErrorKind::Damaged, message));
-    }
-    let removed = seal.remove();
-    removed.map_err(|error| unusable(path, "cannot be opened", error))?;
-    Ok((Aside(survey.aside), opening.saturating_add(1)))
-}
-
-/// Large values that are damaged. sled would take them for the end of its log.
-struct Aside(Vec<PathBuf>);
-
-impl Aside {
-    /// Does something while they are not there. Whoever reads them finds the damage.
-    fn while_away<T>(&self, act: impl FnOnce() -> T) -> io::Result<T> {
-        let away = |path: &Path| path.with_extension("aside");
-        for path in &self.0 {
-            fs::rename(path, away(path))?;
-        }
-        let done = act();
-        for path in &self.0 {
-            fs::rename(away(path), path)?;
-        }
-        Ok(done)
-    }
-}
-
-/// Writes down what the files are after closing.
-fn seal_closed(data: &Path, log: &File, seal: &Seal, opening: u64) -> io::Result<()> {
-    // sled has written to it when it closed it. What is sealed must not be lost with the machine.
-    log.sync_data()?;
-    let survey = Survey::take(data, SEGMENT_BYTES, None)?;
-    seal.write(&Sealed {
-        opening,
-        snapshot: survey.snapshot,
-        log: Some(survey.log),
-    })
-}
-
-/// Waits until nobody holds the lock that sled takes on its log.
-fn wait_until_closed(path: &Path, data: &Path) -> Result<()> {
-    let uncertain = |error| unusable(path, "cannot be locked", error);
-    let log = match File::options().write(true).open(data.join(LOG)) {
-        Ok(log) => log,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(uncertain(error)),
-    };
-    wait_until_unlocked(path, &log)
-}
-
-fn wait_until_unlocked(path: &Path, log: &File) -> Result<()> {
-    let uncertain = |error| unusable(path, "cannot be locked", error);
-    for _ in 0..CLOSING_WAITS {
-        match log.try_lock() {
-            // Closing the file would leave the lock to a child process that is just being forked.
-            Ok(()) => return log.unlock().map_err(uncertain),
-            Err(TryLockError::Error(error)) => return Err(uncertain(error)),
-            Err(TryLockError::WouldBlock) => thread::sleep(CLOSING_WAIT),
-        }
-    }
-    let message = format!(
-        "the files of the store at {} are still open",
-        path.display()
-    );
-    Err(Error::new(ErrorKind::OpenElsewhere, message))
-}
-
-/// Removes what an interrupted opening (or a full disk) leaves behind and sled would trip over.
-fn remove_unfinished(data: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(data)? {
-        let path = entry?.path();
-        // sled would take it for the newest snapshot, and for damage. Snapshots get their names
-        // when they are complete.
-        let is_draft = path
-            .extension()
-            .is_some_and(|extension| extension == "generating");
-        // sled would believe it. It writes another one.
-        let is_believed = path.ends_with(CONFIGURATION) && is_torn(&path);
-        if is_draft || is_believed {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a file does not end in the checksum of what comes before it. One that cannot be read is
-/// left for sled to tell.
-fn is_torn(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| {
-        let checked = bytes.split_last_chunk();
-        checked.is_none_or(|(bytes, checksum)| crc32fast::hash(bytes).to_le_bytes() != *checksum)
-    })
 }
 
 fn bytes_under(path: &Path) -> io::Result<u64> {

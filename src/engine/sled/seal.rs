@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::directory::{SEAL, open_private, private_file, sync_directory};
+use crate::engine::directory::{SEAL, open_private, private_file, sync_directory};
 
 /// More than a seal ever has.
 const MAX_BYTES: u64 = 4 << 10;
