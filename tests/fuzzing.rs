@@ -75,7 +75,7 @@ const TARGETS: [Target; 7] = [
     Target {
         name: "store",
         check: any_store::check,
-        cases: 200,
+        cases: 100,
     },
     Target {
         name: "structure",

@@ -174,8 +174,13 @@ fn collect(export: &Path, course: &Course) {
     let of_parts = names.iter().copied();
     let of_parts = of_parts.filter(|name| ["start_date", "visibility"].contains(name));
     let of_parts: Vec<_> = of_parts.collect();
+    let collected = manager.get_collected(&key, &of_parts);
     for block in course.structure().blocks().take(3) {
-        look(&of_parts, Some(course.structure().key(block)));
+        let start = course.structure().key(block);
+        let collected = collected.as_ref().ok();
+        let of_all = collected.and_then(|all| all.transform(&user, Some(start)).ok());
+        let of_all = of_all.map(|seen| seen.structure.len());
+        assert_eq!(look(&of_parts, Some(start)), of_all);
     }
 
     // What a release that knows less collects again leaves the rest as it was.
