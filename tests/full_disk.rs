@@ -210,6 +210,26 @@ fn get(engine: &dyn Engine, name: u8) -> Result<Option<u8>, Error> {
     Ok(value.map(|value| value[0]))
 }
 
+/// sled alone divided a page when it was read next, which needs room that may be gone by then.
+#[test]
+fn reading_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let large_values = || {
+        let files = fs::read_dir(directory.path().join("sled/blobs")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    for number in 0..40 {
+        put(&engine, number, vec![number; 40_000]).unwrap();
+        let before = large_values();
+        for number in 0..=number {
+            assert_eq!(get(&engine, number).unwrap(), Some(number));
+        }
+        assert_eq!(large_values(), before, "{number}");
+    }
+}
+
 /// sled alone writes a snapshot whenever it is opened: there is room that is lent to it.
 #[test]
 fn a_store_on_a_full_disk_is_opened_and_read() {
