@@ -18,7 +18,8 @@ mod recorder;
 mod tamper;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
 use courseblocks::engine::{Engine, MemoryEngine, Space};
@@ -498,6 +499,32 @@ fn a_manager_keeps_its_lease_and_takes_it_again_when_it_has_ended() {
     assert!(manager.leave().unwrap());
     assert!(!manager.leave().unwrap());
     check_no_lease(manager.lease());
+}
+
+/// A second one would have ended what the first one had claimed meanwhile.
+#[test]
+fn however_many_threads_find_their_lease_ended_one_of_them_takes_it_again() {
+    const THREADS: usize = 4;
+    let house = House::new();
+    let manager = house.stranger(1, 1);
+    for round in 0..50 {
+        manager.join("w", "r", LASTS, at(round)).unwrap();
+        take(&house.store, "w", at(round));
+        let together = Barrier::new(THREADS);
+        let again: usize = thread::scope(|scope| {
+            let renewing = [(); THREADS].map(|()| {
+                scope.spawn(|| {
+                    together.wait();
+                    matches!(manager.renew(at(round)), Ok(Renewed::JoinedAgain(_)))
+                })
+            });
+            renewing
+                .into_iter()
+                .map(|renewing| usize::from(renewing.join().unwrap()))
+                .sum()
+        });
+        assert_eq!(again, 1, "round {round}");
+    }
 }
 
 #[test]

@@ -84,8 +84,14 @@ impl Manager {
         match fleet.renew(&lease, now) {
             Ok(()) => Ok(Renewed::Kept),
             Err(error) if error.kind() == ErrorKind::NoLease => {
+                // Another thread may have joined since: a second time would end what it has claimed.
+                let mut session = self.session();
+                let present = session.as_ref().ok_or_else(|| self.not_joined())?;
+                if present.lease != lease {
+                    return Ok(Renewed::Kept);
+                }
                 let (lease, notices) = fleet.join(&registration, now)?;
-                *self.session() = Some(Session {
+                *session = Some(Session {
                     lease,
                     registration,
                     now,
