@@ -128,7 +128,7 @@ fn a_full_disk_refuses_commits_and_nothing_else() {
     where_disks_are_small("a_full_disk_refuses_commits_and_nothing_else", || {
         let mut commits = 0;
         let (mut refused, mut reopened) = (0, 0);
-        for round in 0..rounds(4) {
+        for round in 0..rounds(2) {
             let mut chance = Chance((round + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
             let kib = (18 << 10) + chance.below(40 << 10);
             let disk = SmallDisk::new(kib);
@@ -655,7 +655,7 @@ fn helper_that_fails_to_write() {
 /// What no look at the disk can tell beforehand: here a limit on the size of files.
 #[test]
 fn a_write_that_fails_in_sled_loses_nothing_and_ends_in_time() {
-    for round in 0..rounds(3) {
+    for round in 0..rounds(2) {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("store");
         drop(open(&path));
