@@ -8,6 +8,7 @@ mod plan;
 mod session;
 mod structures;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 pub use block::BlockEntries;
@@ -42,6 +43,8 @@ pub struct Manager {
     structures: Structures,
     flights: Flights,
     session: Mutex<Option<Session>>,
+    /// While the lease is taken again.
+    is_joining: AtomicBool,
 }
 
 /// What an update does beyond what is outdated.
@@ -100,6 +103,7 @@ impl Manager {
             structures: Structures::new(DEFAULT_STRUCTURE_CACHE_BYTES),
             flights: Flights::default(),
             session: Mutex::default(),
+            is_joining: AtomicBool::new(false),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A manager's place in the fleet: its lease, the tasks that it works off, and what it leaves to
 //! newer releases.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -84,14 +85,17 @@ impl Manager {
         match fleet.renew(&lease, now) {
             Ok(()) => Ok(Renewed::Kept),
             Err(error) if error.kind() == ErrorKind::NoLease => {
-                // Another thread may have joined since: a second time would end what it has claimed.
-                let mut session = self.session();
-                let present = session.as_ref().ok_or_else(|| self.not_joined())?;
-                if present.lease != lease {
+                // A second time would end what another thread has claimed since. The lock is not held
+                // meanwhile: others would wait for the engine.
+                let Some(_alone) = Alone::begin(&self.is_joining) else {
+                    return Ok(Renewed::Kept);
+                };
+                let present = self.lease()?;
+                if present != lease {
                     return Ok(Renewed::Kept);
                 }
                 let (lease, notices) = fleet.join(&registration, now)?;
-                *session = Some(Session {
+                *self.session() = Some(Session {
                     lease,
                     registration,
                     now,
@@ -210,5 +214,22 @@ impl Drop for Manager {
     fn drop(&mut self) {
         // One that cannot be given back expires.
         let _ = self.leave();
+    }
+}
+
+/// Held by the only one who does something.
+struct Alone<'a>(&'a AtomicBool);
+
+impl<'a> Alone<'a> {
+    /// `None` while somebody does it.
+    fn begin(is_done: &'a AtomicBool) -> Option<Self> {
+        let was_done = is_done.swap(true, Ordering::AcqRel);
+        (!was_done).then_some(Self(is_done))
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
