@@ -5,6 +5,7 @@ use crc32fast::Hasher;
 use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::Summary;
 use crate::engine::Space;
 use crate::record::MAX_BODY_LEN;
 use crate::timestamp::Timestamp;
@@ -218,6 +219,24 @@ impl Kind {
 }
 
 impl Totals {
+    /// Of a backup that was begun then and is so long.
+    pub(super) fn summary(self, made_at: Timestamp, bytes: u64) -> Summary {
+        let Self {
+            courses,
+            records,
+            control_rows,
+            left_out,
+        } = self;
+        Summary {
+            made_at,
+            courses,
+            records,
+            control_rows,
+            left_out,
+            bytes,
+        }
+    }
+
     pub(super) fn count(&mut self, space: Space) {
         let counted = match space {
             Space::Records => &mut self.records,

@@ -126,20 +126,7 @@ impl<R: Read> Reader<R> {
         if read_full(&mut self.from, &mut more)? > 0 {
             return Err(self.damaged("it goes on after its end"));
         }
-        let Totals {
-            courses,
-            records,
-            control_rows,
-            left_out,
-        } = totals;
-        Ok(Summary {
-            made_at: self.made_at,
-            courses,
-            records,
-            control_rows,
-            left_out,
-            bytes: self.bytes,
-        })
+        Ok(totals.summary(self.made_at, self.bytes))
     }
 
     fn check_body(&mut self, expected: u32) -> Result<()> {

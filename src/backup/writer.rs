@@ -64,20 +64,7 @@ impl<W: Write> Writer<W> {
         let head = Head::new(self.number, Kind::End, b"", b"", len);
         let head = head.ok_or_else(|| too_long(b"", b""))?;
         self.write_end(&head).map_err(unwritable)?;
-        let Totals {
-            courses,
-            records,
-            control_rows,
-            left_out,
-        } = self.totals;
-        Ok(Summary {
-            made_at: self.made_at,
-            courses,
-            records,
-            control_rows,
-            left_out,
-            bytes: self.bytes,
-        })
+        Ok(self.totals.summary(self.made_at, self.bytes))
     }
 
     fn write_end(&mut self, head: &Head) -> io::Result<()> {

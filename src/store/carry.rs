@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::control::check_control;
 use super::entry::RecordEntry;
-use super::verify::check_record;
+use super::verify::{GONE, check_record};
 use super::{Damage, FloorEpoch, ROW, Row, Store, course_of};
 use crate::engine::{Key, Space, Value};
 use crate::error::{Error, ErrorKind, Result};
@@ -160,8 +160,6 @@ impl Store {
 }
 
 type Read = (Option<FloorEpoch>, Vec<(Vec<u8>, Value)>);
-
-const GONE: RecordError = RecordError::Malformed("the header index names it, but it is gone");
 
 impl CarriedRecords {
     /// For the records of a course with this row, with the epoch of its floors; `None` for a

@@ -56,6 +56,10 @@ pub struct RecordCheck {
     pub indexed: bool,
 }
 
+/// What is wrong with a record that the index names and that is not there.
+pub(super) const GONE: RecordError =
+    RecordError::Malformed("the header index names it, but it is gone");
+
 impl CourseCheck {
     /// Every record that is damaged, missing or not what the index says.
     #[must_use]
@@ -69,13 +73,8 @@ impl CourseCheck {
             };
             Some(Damage::new(course, &record.name, cause))
         });
-        let missing = self.missing.iter().map(|name| {
-            Damage::new(
-                course,
-                name,
-                RecordError::Malformed("the header index names it, but it is gone"),
-            )
-        });
+        let missing = self.missing.iter();
+        let missing = missing.map(|name| Damage::new(course, name, GONE));
         damaged.chain(missing).collect()
     }
 }

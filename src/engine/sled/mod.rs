@@ -249,7 +249,6 @@ impl SledEngine {
         removed.map_err(|error| unusable(path, "cannot be cleaned up", error))?;
         let refused = |error| unusable(path, "cannot be brought to the disk", error);
         let acknowledged = Acknowledged::open(path).map_err(refused)?;
-        let count_before = acknowledged.count();
         let seal = Seal::new(path);
         let Examined {
             aside,
@@ -283,7 +282,7 @@ impl SledEngine {
             opened?.map_err(|failure| failure.into_error(path, "cannot be opened"))?;
         durable.files.sync_all(&data).map_err(refused)?;
         let disk = Disk::new(path, data.join(LOG), &durable.files.log).map_err(refused)?;
-        let acknowledged = count_before;
+        let acknowledged = durable.acknowledged.count();
         // A restore may leave the directory in its place and bring another log.
         let place = identity(path)
             .and_then(|directory| Ok(format!("{directory} {}", identity(&data.join(LOG))?)))
