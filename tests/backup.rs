@@ -3,6 +3,8 @@
 //!
 //! `COURSEBLOCKS_BACKUP_ROUNDS` says how many random runs there are, `COURSEBLOCKS_SEED` which.
 
+#[path = "common/copied.rs"]
+mod copied;
 #[path = "common/engines.rs"]
 mod engines;
 #[path = "common/joined.rs"]
@@ -13,6 +15,8 @@ mod meddling;
 mod probe;
 #[path = "common/random.rs"]
 mod random;
+#[path = "common/reseal.rs"]
+mod reseal;
 #[path = "common/tamper.rs"]
 mod tamper;
 
@@ -24,6 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use copied::copy_all;
 use courseblocks::backup::{self, Step, Summary, WhenDamaged};
 use courseblocks::engine::{
     Commit, CommitOutcome, Durability, Engine, Item, Key, MemoryEngine, Scan, SledEngine,
@@ -41,6 +46,7 @@ use courseblocks::{
 use joined::lease_for;
 use meddling::Meddling;
 use random::Random;
+use reseal::reseal;
 
 fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
@@ -590,25 +596,14 @@ fn floors_are_never_left_out() {
 
 /// The row and the records of a course with other bytes at some places of their headers, and header
 /// checksums that fit.
-fn reseal(engine: &dyn Engine, course: &CourseKey, changed: &[(usize, u8)]) {
+fn change_headers(engine: &dyn Engine, course: &CourseKey, changed: &[(usize, u8)]) {
     let partition = course.as_str();
-    let reseal = |space: &[u8], name: &str, mut bytes: Vec<u8>| {
-        for (at, byte) in changed {
-            bytes[*at] = *byte;
-        }
-        let key = [space, partition.as_bytes(), &[0], name.as_bytes()].concat();
-        let mut checksum = crc32fast::Hasher::new();
-        checksum.update(&(key.len() as u64).to_le_bytes());
-        checksum.update(&key);
-        checksum.update(&bytes[..36]);
-        bytes[36..40].copy_from_slice(&checksum.finalize().to_le_bytes());
-        bytes
-    };
     let key = Key::new(Space::Courses, partition.as_bytes(), b"");
     let row = engine.get(key).unwrap().unwrap().to_vec();
-    tamper::put(engine, Space::Courses, partition, "", reseal(b"C", "", row));
+    let row = reseal(b"C", partition, "", row, changed);
+    tamper::put(engine, Space::Courses, partition, "", row);
     for (name, bytes) in tamper::records(engine, course) {
-        let bytes = reseal(b"R", &name, bytes);
+        let bytes = reseal(b"R", partition, &name, bytes, changed);
         tamper::put(engine, Space::Records, partition, &name, bytes);
     }
 }
@@ -618,7 +613,7 @@ fn what_a_newer_release_wrote_is_carried_as_it_is() {
     let engine = Arc::new(MemoryEngine::new());
     let store = Store::with_engine(engine.clone());
     fill(&store);
-    reseal(&*engine, &course(1), &[(4, 2)]);
+    change_headers(&*engine, &course(1), &[(4, 2)]);
     let (bytes, summary) = take(&store).unwrap();
     assert_eq!((summary.courses, summary.records), (3, 9));
     let (to, restored) = restore_at(&bytes, later()).unwrap();
@@ -1165,19 +1160,6 @@ fn a_store_that_is_being_filled_is_opened_by_nobody() {
     })
     .unwrap();
     SledEngine::open(path, &options).unwrap();
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_all(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "cli")]
 
+#[path = "common/one_course.rs"]
+mod one_course;
 mod program;
 
 use std::collections::BTreeSet;
@@ -13,13 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use courseblocks::engine::{Commit, CommitOutcome, Durability, Key, Space};
+use courseblocks::modulestore::Course;
 use courseblocks::modulestore::olx::{self, Limits};
-use courseblocks::modulestore::{Course, ModuleStore, SourceVersion};
 use courseblocks::transformer::Collected;
 use courseblocks::{
-    CourseKey, Error, ErrorKind, Manager, ReadVersion, Registry, Store, Timestamp, Transformer,
-    UpdateOptions, Versions, WriteVersion,
+    Error, ErrorKind, Manager, ReadVersion, Registry, Store, Timestamp, Transformer, UpdateOptions,
+    Versions, WriteVersion,
 };
+use one_course::OneCourse;
 use program::{DEMO, Program, Run, demo_course, with_json, write_course};
 use serde_json::{Value, json};
 
@@ -1298,19 +1301,6 @@ fn import_with(registry: Registry, store: &Path, export: &Path) {
         .join("another", "another", lasts, Timestamp::MIN)
         .unwrap();
     manager.update(&key, &UpdateOptions::default()).unwrap();
-}
-
-/// A module store of another release.
-struct OneCourse(Course);
-
-impl ModuleStore for OneCourse {
-    fn source_version(&self, _: &CourseKey) -> courseblocks::Result<SourceVersion> {
-        Ok(self.0.source_version().clone())
-    }
-
-    fn load(&self, _: &CourseKey) -> courseblocks::Result<Course> {
-        Ok(self.0.clone())
-    }
 }
 
 /// Nothing can be written without floors, and nobody can join to repair anything.

@@ -3,6 +3,8 @@
 #[macro_use]
 #[path = "common/conformance.rs"]
 mod conformance;
+#[path = "common/copied.rs"]
+mod copied;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,6 +16,7 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 use conformance::{SPACES, apply, get, put, scan};
+use copied::copy_all;
 use courseblocks::engine::{
     Commit, CommitOutcome, Durability, Engine, Item, Key, MemoryEngine, SharedEngine, SledEngine,
     SledOptions, Space,
@@ -616,19 +619,6 @@ fn a_large_value_that_was_lost_ends_what_is_there() {
         let last_again = get(&open(&copy), Space::Control, "course", b"last").unwrap()[0];
         assert_eq!(last_again, last + 4);
         fs::remove_dir_all(copy).unwrap();
-    }
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_all(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
     }
 }
 

@@ -6,6 +6,8 @@
 
 #[path = "common/joined.rs"]
 mod joined;
+#[path = "common/one_course.rs"]
+mod one_course;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -15,14 +17,15 @@ use std::time::Instant;
 
 use courseblocks::engine::MemoryEngine;
 use courseblocks::modulestore::{
-    Block, Body, Course, CourseBuilder, GroupId, ModuleStore, PartitionId, SourceVersion,
+    Block, Body, Course, CourseBuilder, GroupId, PartitionId, SourceVersion,
 };
 use courseblocks::transformer::standard::StudentView;
 use courseblocks::{
-    CourseKey, Error, ErrorKind, FieldMap, FieldValue, Manager, Registry, Result, Store,
-    Transformed, UpdateOptions, UsageKey, UserContext,
+    CourseKey, Error, ErrorKind, FieldMap, FieldValue, Manager, Registry, Store, Transformed,
+    UpdateOptions, UsageKey, UserContext,
 };
 use joined::joined;
+use one_course::OneCourse;
 
 fn course_key() -> CourseKey {
     "course-v1:Org+Course+Run".parse().unwrap()
@@ -121,19 +124,6 @@ fn partitions(count: usize, groups: usize, name: &str) -> FieldValue {
         ])
     };
     FieldValue::List((0..count).map(partition).collect())
-}
-
-#[derive(Clone)]
-struct OneCourse(Course);
-
-impl ModuleStore for OneCourse {
-    fn source_version(&self, _: &CourseKey) -> Result<SourceVersion> {
-        Ok(self.0.source_version().clone())
-    }
-
-    fn load(&self, _: &CourseKey) -> Result<Course> {
-        Ok(self.0.clone())
-    }
 }
 
 /// Somebody for whom every transformer has work to do.

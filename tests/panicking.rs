@@ -1,6 +1,9 @@
 //! A transformer that panics quotes a course, and the panic is told before anything catches it: what
 //! it says does nothing to a terminal, and the other transformers are collected.
 
+#[path = "common/harness.rs"]
+mod harness;
+
 use std::env;
 use std::process::{Command, ExitCode};
 
@@ -41,26 +44,13 @@ impl Transformer for Panics {
     }
 }
 
-/// The harness of the standard library would not let a child be another program.
 fn main() -> ExitCode {
     if env::var_os(IS_PROGRAM).is_some() {
         let mut registry = Registry::standard();
         registry.register(Panics).expect("a name of its own");
         return cli::main(registry);
     }
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    let has = |argument: &str| arguments.iter().any(|given| given == argument);
-    let mut filters = arguments.iter().filter(|given| !given.starts_with('-'));
-    let is_wanted = filters.clone().next().is_none() || filters.any(|part| NAME.contains(part));
-    if has("--list") {
-        if !has("--ignored") {
-            println!("{NAME}: test");
-        }
-    } else if is_wanted && !has("--ignored") {
-        check();
-        println!("test {NAME} ... ok");
-    }
-    ExitCode::SUCCESS
+    harness::run(&[(NAME, &check)])
 }
 
 fn check() {

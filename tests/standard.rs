@@ -5,14 +5,15 @@
 
 #[path = "common/joined.rs"]
 mod joined;
+#[path = "common/one_course.rs"]
+mod one_course;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use courseblocks::engine::MemoryEngine;
 use courseblocks::modulestore::{
-    Block, Body, Course, CourseBuilder, GroupId, ModuleStore, PartitionId, SourceVersion,
-    UserPartition, olx,
+    Block, Body, Course, CourseBuilder, GroupId, PartitionId, SourceVersion, UserPartition, olx,
 };
 use courseblocks::transformer::standard::{
     EffortEstimation, Grades, LibraryContent, Milestones, MilestonesCourse, StoredPartition,
@@ -24,22 +25,9 @@ use courseblocks::{
     Timestamp, Transformed, Transformer, UpdateOptions, UsageKey, UserContext, Versions,
 };
 use joined::joined;
+use one_course::OneCourse;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-/// Hands over what it was given, as often as it is asked.
-#[derive(Clone)]
-struct OneCourse(Course);
-
-impl ModuleStore for OneCourse {
-    fn source_version(&self, _: &CourseKey) -> Result<SourceVersion> {
-        Ok(self.0.source_version().clone())
-    }
-
-    fn load(&self, _: &CourseKey) -> Result<Course> {
-        Ok(self.0.clone())
-    }
-}
 
 struct Fixture {
     course: CourseKey,

@@ -9,6 +9,8 @@ mod joined;
 mod meddling;
 #[path = "common/probe.rs"]
 mod probe;
+#[path = "common/reseal.rs"]
+mod reseal;
 #[path = "common/tamper.rs"]
 mod tamper;
 
@@ -27,6 +29,7 @@ use courseblocks::{
 };
 use joined::lease_for;
 use meddling::{Meddling, SlippedIn};
+use reseal::reseal;
 
 fn course() -> CourseKey {
     "course-v1:Org+Course+Run".parse().unwrap()
@@ -347,18 +350,9 @@ fn what_a_publish_does_not_bring_is_carried_over_whether_or_not_it_is_compressed
     }
 }
 
-/// The header of a record, with `changed` bytes and a checksum that fits.
-fn reseal(course: &CourseKey, name: &str, mut bytes: Vec<u8>, changed: &[(usize, u8)]) -> Vec<u8> {
-    for (at, byte) in changed {
-        bytes[*at] = *byte;
-    }
-    let key = [b"R", course.as_str().as_bytes(), &[0], name.as_bytes()].concat();
-    let mut checksum = crc32fast::Hasher::new();
-    checksum.update(&(key.len() as u64).to_le_bytes());
-    checksum.update(&key);
-    checksum.update(&bytes[..36]);
-    bytes[36..40].copy_from_slice(&checksum.finalize().to_le_bytes());
-    bytes
+/// A record called "t" of the course, with `changed` bytes in its header.
+fn resealed(bytes: Vec<u8>, changed: &[(usize, u8)]) -> Vec<u8> {
+    reseal(b"R", course().as_str(), "t", bytes, changed)
 }
 
 #[test]
@@ -371,9 +365,9 @@ fn a_format_that_came_later_is_too_new_and_not_damage() {
     )
     .unwrap();
     let intact = tamper::record(&*engine, &course(), "t");
-    assert_eq!(reseal(&course(), "t", intact.clone(), &[]), intact);
+    assert_eq!(resealed(intact.clone(), &[]), intact);
     for (at, byte) in [(4, 2), (5, 9), (6, 2), (6, 16), (7, 128)] {
-        let newer = reseal(&course(), "t", intact.clone(), &[(at, byte)]);
+        let newer = resealed(intact.clone(), &[(at, byte)]);
         tamper::put(&*engine, Space::Records, course().as_str(), "t", newer);
         let lookup = store.lookup(&course(), "t", &versions(1, 1)).unwrap();
         let Lookup::TooNew(Newer::Format(RecordError::TooNew { .. })) = lookup else {
@@ -778,7 +772,7 @@ fn a_newer_format_is_neither_overwritten_nor_deleted_by_a_publish() {
     let t = publication(Scope::Whole, "v1", &[("t", versions(1, 1))]);
     publish(&store, &course(), &t).unwrap();
     let intact = tamper::record(&*engine, &course(), "t");
-    let newer = reseal(&course(), "t", intact, &[(4, 2)]);
+    let newer = resealed(intact, &[(4, 2)]);
     tamper::put(&*engine, Space::Records, course().as_str(), "t", newer);
     tamper::damage_row(&*engine, &course());
     let records = tamper::records(&*engine, &course());

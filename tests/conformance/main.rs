@@ -12,6 +12,8 @@ mod manager;
 #[path = "../model/structure.rs"]
 #[expect(dead_code, reason = "the files do not have every operation")]
 mod model;
+#[path = "../common/one_course.rs"]
+mod one_course;
 mod release;
 mod report;
 mod transformers;

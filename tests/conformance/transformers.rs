@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use courseblocks::engine::MemoryEngine;
 use courseblocks::modulestore::{
-    Block, Course, CourseBuilder, GroupId, ModuleStore, OriginalUsage, PartitionId, SourceVersion,
-    UserPartition,
+    Block, Course, CourseBuilder, GroupId, OriginalUsage, PartitionId, SourceVersion, UserPartition,
 };
 use courseblocks::transformer::standard::{
     BlockNavigation, BlockNavigationBlock, Grades, GradesBlock, GradesCourse, HiddenContent,
@@ -21,6 +20,7 @@ use courseblocks::{
 use serde_json::{Map, Value, json};
 
 use crate::joined::joined;
+use crate::one_course::OneCourse;
 use crate::report::Report;
 
 /// Compares every case of `vectors`, the content of transformers.json.
@@ -45,19 +45,6 @@ struct Case<'v> {
     course: CourseKey,
     /// By the vectors' numbers.
     blocks: Vec<UsageKey>,
-}
-
-/// The only course that there is, handed over as often as it is asked for.
-struct OneCourse(Course);
-
-impl ModuleStore for OneCourse {
-    fn source_version(&self, _: &CourseKey) -> Result<SourceVersion> {
-        Ok(self.0.source_version().clone())
-    }
-
-    fn load(&self, _: &CourseKey) -> Result<Course> {
-        Ok(self.0.clone())
-    }
 }
 
 impl<'v> Case<'v> {

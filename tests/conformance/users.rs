@@ -7,16 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use courseblocks::engine::MemoryEngine;
-use courseblocks::modulestore::{
-    Course, GroupId, ModuleStore, PartitionId, SourceVersion, UserPartition, olx,
-};
+use courseblocks::modulestore::{Course, GroupId, PartitionId, UserPartition, olx};
 use courseblocks::transformer::LearnerMilestones;
 use courseblocks::{
-    BlockIndex, CourseKey, FieldValue, Manager, Registry, Result, Store, Timestamp, Transformed,
-    UpdateOptions, UsageKey, UserContext,
+    BlockIndex, FieldValue, Manager, Registry, Store, Timestamp, Transformed, UpdateOptions,
+    UsageKey, UserContext,
 };
 
 use crate::joined::joined;
+use crate::one_course::OneCourse;
 use crate::report::Report;
 
 /// Shows every course to a member of staff, an anonymous visitor and a learner in a cohort, before,
@@ -28,18 +27,6 @@ pub(crate) fn run(exports: impl IntoIterator<Item = PathBuf>, report: &mut Repor
             continue;
         };
         show(&course, report);
-    }
-}
-
-struct OneCourse(Course);
-
-impl ModuleStore for OneCourse {
-    fn source_version(&self, _: &CourseKey) -> Result<SourceVersion> {
-        Ok(self.0.source_version().clone())
-    }
-
-    fn load(&self, _: &CourseKey) -> Result<Course> {
-        Ok(self.0.clone())
     }
 }
 

@@ -21,10 +21,10 @@ use courseblocks::{
 use serde::{Deserialize, Serialize};
 
 use crate::content::{
-    COURSES, EXTRA, NoSource, Source, TITLES, Told, has_source, key, number, publication, registry,
-    versions,
+    COURSES, EXTRA, Source, TITLES, Told, has_source, key, number, publication, registry, versions,
 };
 use crate::lines::{Answer, End, Line, Step, in_words, tell};
+use crate::no_source::NoSource;
 use crate::random::Random;
 
 /// What a child is told to be.

@@ -239,18 +239,3 @@ fn body(content: u32, write: u32) -> Result<Body> {
     }
     Ok(column.finish_value(&())?)
 }
-
-/// Nothing may have to be collected.
-pub(crate) struct NoSource;
-
-impl ModuleStore for NoSource {
-    fn source_version(&self, course: &CourseKey) -> Result<SourceVersion> {
-        let message = format!("{course} would have to be collected");
-        Err(Error::new(ErrorKind::NotFound, message))
-    }
-
-    fn load(&self, course: &CourseKey) -> Result<Course> {
-        let message = format!("{course} would have to be collected");
-        Err(Error::new(ErrorKind::NotFound, message))
-    }
-}

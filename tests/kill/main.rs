@@ -7,15 +7,21 @@
 
 mod child;
 mod content;
+#[path = "../common/harness.rs"]
+mod harness;
 mod imports;
 mod lines;
 mod model;
+#[path = "../common/no_source.rs"]
+mod no_source;
 mod observed;
 #[path = "../program/mod.rs"]
 mod program;
 #[path = "../common/random.rs"]
 mod random;
 mod story;
+#[path = "../common/told.rs"]
+mod told;
 
 use std::env;
 use std::process::ExitCode;
@@ -28,25 +34,6 @@ const CHILD: &str = "COURSEBLOCKS_TEST_CHILD";
 /// How many rounds each test has, if the environment does not say.
 const ROUNDS: usize = 30;
 
-/// A test with so many rounds.
-type Test = fn(usize);
-
-const TESTS: [(&str, Test); 3] = [
-    ("what_was_acknowledged_survives_a_kill", |rounds| {
-        story::tell(Kind::Alone, rounds);
-    }),
-    (
-        "what_was_acknowledged_survives_a_kill_of_who_shares_the_store",
-        |rounds| {
-            story::tell(Kind::Shared, rounds / 3);
-        },
-    ),
-    ("what_was_said_to_be_imported_survives_a_kill", |rounds| {
-        imports::tell(rounds / 3);
-    }),
-];
-
-/// The harness of the standard library would not let a child be another program.
 fn main() -> ExitCode {
     if let Ok(orders) = env::var(CHILD) {
         child::run(&orders);
@@ -54,31 +41,16 @@ fn main() -> ExitCode {
     }
     let rounds = env::var("COURSEBLOCKS_KILL_ROUNDS").ok();
     let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"));
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    let has = |argument: &str| arguments.iter().any(|given| given == argument);
-    let filters: Vec<_> = arguments
-        .iter()
-        .filter(|given| !given.starts_with('-'))
-        .collect();
-    let is_exact = has("--exact");
-    for (name, test) in TESTS {
-        let is_meant = |filter: &&String| {
-            if is_exact {
-                name == filter.as_str()
-            } else {
-                name.contains(filter.as_str())
-            }
-        };
-        let is_wanted = filters.is_empty() || filters.iter().any(is_meant);
-        if !is_wanted || has("--ignored") {
-            continue;
-        }
-        if has("--list") {
-            println!("{name}: test");
-        } else {
-            test(rounds);
-            println!("test {name} ... ok");
-        }
-    }
-    ExitCode::SUCCESS
+    harness::run(&[
+        ("what_was_acknowledged_survives_a_kill", &|| {
+            story::tell(Kind::Alone, rounds);
+        }),
+        (
+            "what_was_acknowledged_survives_a_kill_of_who_shares_the_store",
+            &|| story::tell(Kind::Shared, rounds / 3),
+        ),
+        ("what_was_said_to_be_imported_survives_a_kill", &|| {
+            imports::tell(rounds / 3);
+        }),
+    ])
 }

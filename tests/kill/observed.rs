@@ -11,8 +11,9 @@ use courseblocks::rollout::{
 use courseblocks::{CourseEntry, FloorEpoch, Floors, Manager, Member, Registry, Store, Timestamp};
 
 use crate::child::{Unread, read_collected, read_published};
-use crate::content::{COURSES, EXTRA, NoSource, TITLES, fails, has_source, key, number, registry};
+use crate::content::{COURSES, EXTRA, TITLES, fails, has_source, key, number, registry};
 use crate::lines::in_words;
+use crate::no_source::NoSource;
 
 #[derive(Debug, Default)]
 pub(crate) struct Observed {

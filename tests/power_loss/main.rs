@@ -14,6 +14,8 @@
 mod choices;
 mod disk;
 mod journal;
+#[path = "../common/no_source.rs"]
+mod no_source;
 #[cfg(feature = "cli")]
 mod operator;
 mod work;

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use courseblocks::modulestore::{Course, ModuleStore, SourceVersion};
-use courseblocks::{CourseKey, Error, ErrorKind, Manager, Registry, Result, Store};
+use courseblocks::{Error, Manager, Registry, Store};
 use program::write_course;
 
+use super::no_source::NoSource;
 use super::{Outcome, told};
 
 const COURSES: usize = 8;
@@ -136,19 +136,5 @@ impl Said {
         } else {
             Err(format!("{left:?} are gone"))
         }
-    }
-}
-
-/// Nothing may have to be collected again.
-struct NoSource;
-
-impl ModuleStore for NoSource {
-    fn source_version(&self, course: &CourseKey) -> Result<SourceVersion> {
-        let message = format!("{course} would have to be collected");
-        Err(Error::new(ErrorKind::NotFound, message))
-    }
-
-    fn load(&self, course: &CourseKey) -> Result<Course> {
-        self.source_version(course).and_then(|_| unreachable!())
     }
 }

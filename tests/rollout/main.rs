@@ -5,12 +5,18 @@
 //! `COURSEBLOCKS_KILL_ROUNDS` says how often workers are killed, `COURSEBLOCKS_SEED` repeats the
 //! choices of a run (its timing is another each time).
 
+#[path = "../common/harness.rs"]
+mod harness;
+#[path = "../common/no_source.rs"]
+mod no_source;
 #[path = "../program/mod.rs"]
 mod program;
 #[path = "../common/random.rs"]
 mod random;
 mod releases;
 mod story;
+#[path = "../common/told.rs"]
+mod told;
 
 use std::env;
 use std::process::ExitCode;
@@ -22,23 +28,10 @@ const RELEASE: &str = "COURSEBLOCKS_TEST_RELEASE";
 
 const NAME: &str = "a_rollout_survives_kills_and_collects_nothing_twice";
 
-/// The harness of the standard library would not let a child be another program.
 fn main() -> ExitCode {
     if let Ok(name) = env::var(RELEASE) {
         let release = Release::named(&name).expect("a release of the test");
         return courseblocks::cli::main(release.registry());
     }
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    let has = |argument: &str| arguments.iter().any(|given| given == argument);
-    let mut filters = arguments.iter().filter(|given| !given.starts_with('-'));
-    let is_wanted = filters.clone().next().is_none() || filters.any(|part| NAME.contains(part));
-    if has("--list") {
-        if !has("--ignored") {
-            println!("{NAME}: test");
-        }
-    } else if is_wanted && !has("--ignored") {
-        story::tell();
-        println!("test {NAME} ... ok");
-    }
-    ExitCode::SUCCESS
+    harness::run(&[(NAME, &story::tell)])
 }

@@ -12,14 +12,15 @@ use std::thread;
 use std::time::Duration;
 
 use courseblocks::engine::{SharedEngine, SledOptions};
-use courseblocks::modulestore::{Course, ModuleStore, SourceVersion};
-use courseblocks::{CourseKey, Error, ErrorKind, Manager, Result, Store, WriteVersion};
+use courseblocks::{CourseKey, Manager, Store, WriteVersion};
 use serde_json::Value;
 
 use crate::RELEASE;
+use crate::no_source::NoSource;
 use crate::program::{Program, Run, with_json, write_course};
 use crate::random::Random;
 use crate::releases::{Release, TITLES, second};
+use crate::told::content;
 
 const COURSES: usize = 200;
 const UNITS: usize = 2;
@@ -411,7 +412,7 @@ impl House {
         let manager = self.manager(Release::A);
         let courses = manager.store().courses().map(|row| row.unwrap().0);
         let stored = courses.map(|course| {
-            let content = content(&manager, &course);
+            let content = content(&manager, &course, UNITS);
             let entry = manager.store().course(&course).unwrap().unwrap();
             let version = entry.record(TITLES).unwrap().header().write_version();
             (course, (content, version))
@@ -423,7 +424,7 @@ impl House {
     fn serves(&self, release: Release) {
         let manager = self.manager(release);
         for (course, published) in &self.published {
-            assert_eq!(content(&manager, course), *published, "{course}");
+            assert_eq!(content(&manager, course, UNITS), *published, "{course}");
         }
     }
 
@@ -497,30 +498,6 @@ fn kill_after(worker: &mut Child, lines: usize) -> Vec<CourseKey> {
     tasks.collect()
 }
 
-/// The number that all blocks of a course tell.
-fn content(manager: &Manager, course: &CourseKey) -> usize {
-    let names: Vec<_> = manager.registry().names().collect();
-    let published = manager.get_published(course).unwrap();
-    let collected = manager.get_collected(course, &names).unwrap();
-    assert_eq!(published.generation, collected.generation(), "{course}");
-    assert_eq!(published.structure.len(), 3 + 3 * UNITS, "{course}");
-    let mut told: Vec<usize> = published
-        .structure
-        .blocks()
-        .map(|block| {
-            let block = published.blocks.block(block).unwrap();
-            block.fields()["display_name"]
-                .as_str()
-                .unwrap()
-                .parse()
-                .unwrap()
-        })
-        .collect();
-    told.dedup();
-    assert_eq!(told.len(), 1, "{course} is of several contents: {told:?}");
-    told[0]
-}
-
 fn blockers(answer: &Value) -> Vec<String> {
     let blockers = answer["blockers"].as_array().unwrap().iter();
     blockers.map(|blocker| text(&blocker["worker"])).collect()
@@ -538,19 +515,4 @@ fn key(number: usize) -> CourseKey {
     format!("course-v1:Org+C+{}", run_of(number))
         .parse()
         .unwrap()
-}
-
-/// Nothing may have to be collected again.
-struct NoSource;
-
-impl ModuleStore for NoSource {
-    fn source_version(&self, course: &CourseKey) -> Result<SourceVersion> {
-        let message = format!("{course} would have to be collected");
-        Err(Error::new(ErrorKind::NotFound, message))
-    }
-
-    fn load(&self, course: &CourseKey) -> Result<Course> {
-        let message = format!("{course} would have to be collected");
-        Err(Error::new(ErrorKind::NotFound, message))
-    }
 }
